@@ -1,0 +1,195 @@
+#include "base/json.h"
+
+#include <cmath>
+#include <unordered_set>
+#include <vector>
+
+#include <fmt/format.h>
+#include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value_stack.hpp>
+
+namespace lancet {
+namespace json = boost::json;
+namespace {
+
+/// Events of Boost's parser -> a value, counting nodes and refusing a key that its object has already.
+struct Handler {
+  static constexpr size_t max_object_size = SIZE_MAX;
+  static constexpr size_t max_array_size = SIZE_MAX;
+  static constexpr size_t max_key_size = SIZE_MAX;
+  static constexpr size_t max_string_size = SIZE_MAX;
+
+  json::value_stack stack;
+  Budget& budget;
+  size_t nodes_left;
+  std::vector<std::unordered_set<std::string>> keys;  // of the objects now open
+  size_t depth = 0;
+  std::string partial;  // a key or string that the parser hands over in pieces
+  std::string complaint;
+
+  Handler(Budget& b, size_t nodes) : budget(b), nodes_left(nodes) {}
+
+  bool node(json::error_code& ec) {
+    budget.step();
+    if (nodes_left == 0) return refuse("has too many values", ec);
+    nodes_left--;
+    return true;
+  }
+  bool refuse(std::string why, json::error_code& ec) {
+    complaint = std::move(why);
+    ec = json::error::exception;
+    return false;
+  }
+  bool on_document_begin(json::error_code&) { return true; }
+  bool on_document_end(json::error_code&) { return true; }
+  bool on_object_begin(json::error_code& ec) {
+    if (keys.size() == depth) keys.emplace_back();
+    keys[depth++].clear();
+    return node(ec);
+  }
+  bool on_object_end(size_t count, json::error_code&) {
+    depth--;
+    stack.push_object(count);
+    return true;
+  }
+  bool on_array_begin(json::error_code& ec) { return node(ec); }
+  bool on_array_end(size_t count, json::error_code&) {
+    stack.push_array(count);
+    return true;
+  }
+  bool on_key_part(json::string_view part, size_t, json::error_code&) {
+    partial += part;
+    stack.push_chars(part);
+    return true;
+  }
+  bool on_key(json::string_view part, size_t, json::error_code& ec) {
+    partial += part;
+    if (!keys[depth - 1].insert(partial).second) return refuse("repeats the key " + quoted(partial), ec);
+    partial.clear();
+    stack.push_key(part);
+    return node(ec);
+  }
+  bool on_string_part(json::string_view part, size_t, json::error_code&) {
+    stack.push_chars(part);
+    return true;
+  }
+  bool on_string(json::string_view part, size_t, json::error_code& ec) {
+    stack.push_string(part);
+    return node(ec);
+  }
+  bool on_number_part(json::string_view, json::error_code&) { return true; }
+  bool on_int64(int64_t value, json::string_view, json::error_code& ec) {
+    stack.push_int64(value);
+    return node(ec);
+  }
+  bool on_uint64(uint64_t value, json::string_view, json::error_code& ec) {
+    stack.push_uint64(value);
+    return node(ec);
+  }
+  bool on_double(double value, json::string_view, json::error_code& ec) {
+    stack.push_double(value);
+    return node(ec);
+  }
+  bool on_bool(bool value, json::error_code& ec) {
+    stack.push_bool(value);
+    return node(ec);
+  }
+  bool on_null(json::error_code& ec) {
+    stack.push_null();
+    return node(ec);
+  }
+  bool on_comment_part(json::string_view, json::error_code&) { return true; }
+  bool on_comment(json::string_view, json::error_code&) { return true; }
+};
+
+std::string shown(const json::value& value) {
+  if (value.is_object()) return "an object";
+  if (value.is_array()) return "an array";
+  if (const auto* text = value.if_string()) return quoted(std::string_view(text->data(), text->size()));
+  return json::serialize(value);
+}
+
+}  // namespace
+
+json::value parse_json(std::string_view text, const std::string& source, const JsonLimits& limits, Budget& budget) {
+  json::parse_options options;
+  options.max_depth = limits.depth;
+  json::basic_parser<Handler> parser(options, budget, limits.nodes);
+  json::error_code ec;
+  parser.handler().stack.reset();
+  const size_t used = parser.write_some(false, text.data(), text.size(), ec);
+  size_t rest = used;
+  while (!ec && rest < text.size() && std::string_view(" \t\r\n").find(text[rest]) != std::string_view::npos) rest++;
+  if (!ec && parser.done() && rest == text.size()) return parser.handler().stack.release();
+  const std::string& complaint = parser.handler().complaint;
+  const std::string why = !complaint.empty() ? complaint
+                          : ec               ? "is not valid JSON: " + ec.message()
+                                             : std::string("has more text after its end");
+  throw Error(limits.fault, fmt::format("{}: at byte {}: {}", source, rest, why));
+}
+
+std::optional<JsonView> JsonView::find(std::string_view key) const {
+  const json::value* member = object().if_contains({key.data(), key.size()});
+  if (!member || member->is_null()) return std::nullopt;
+  return JsonView(*member, *this, path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key));
+}
+
+JsonView JsonView::at(std::string_view key) const {
+  if (auto member = find(key)) return *member;
+  const std::string path = path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
+  throw Error(fault_, fmt::format("{}: {} is missing", source_, path), path);
+}
+
+JsonView JsonView::element(size_t index) const {
+  return JsonView(array().at(index), *this, fmt::format("{}[{}]", path_, index));
+}
+
+size_t JsonView::size() const { return array().size(); }
+
+int64_t JsonView::integer(int64_t low, int64_t high) const {
+  std::optional<int64_t> found;
+  if (const auto* i = value_->if_int64()) found = *i;
+  if (const auto* d = value_->if_double(); d && std::trunc(*d) == *d && std::abs(*d) < 0x1p53) {
+    found = static_cast<int64_t>(*d);
+  }
+  if (!found || *found < low || *found > high) fail(fmt::format("an integer from {} to {}", low, high));
+  return *found;
+}
+
+double JsonView::number(double low, double high) const {
+  if (!value_->is_number()) fail(fmt::format("a number from {} to {}", low, high));
+  const double found = value_->to_number<double>();
+  if (!(found >= low && found <= high)) fail(fmt::format("a number from {} to {}", low, high));
+  return found;
+}
+
+bool JsonView::boolean() const {
+  if (!value_->is_bool()) fail("true or false");
+  return value_->get_bool();
+}
+
+std::string_view JsonView::string() const {
+  if (!value_->is_string()) fail("a string");
+  const json::string& text = value_->get_string();
+  return {text.data(), text.size()};
+}
+
+const json::array& JsonView::array() const {
+  if (!value_->is_array()) fail("an array");
+  return value_->get_array();
+}
+
+const json::object& JsonView::object() const {
+  if (!value_->is_object()) fail("an object");
+  return value_->get_object();
+}
+
+void JsonView::fail(std::string_view wanted) const {
+  throw Error(
+      fault_,
+      fmt::format("{}: {} is {}, wanted {}", source_, path_.empty() ? "the document" : path_, shown(*value_), wanted),
+      path_);
+}
+
+}  // namespace lancet
