@@ -47,5 +47,12 @@ class Error : public std::exception {
 /// Untrusted text made safe to show in one line: control characters and ill-formed UTF-8 escaped, cut at
 /// `limit_bytes` with an ellipsis, in double quotes.
 std::string quoted(std::string_view text, size_t limit_bytes = 120);
+/// The same for strings and literals; without these, argument-dependent lookup would prefer std::quoted.
+inline std::string quoted(const std::string& text, size_t limit_bytes = 120) {
+  return quoted(std::string_view(text), limit_bytes);
+}
+inline std::string quoted(const char* text, size_t limit_bytes = 120) {
+  return quoted(std::string_view(text), limit_bytes);
+}
 
 }  // namespace lancet

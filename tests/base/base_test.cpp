@@ -98,7 +98,7 @@ TEST(Quoted, EscapesWhatCouldFoolATerminalOrALog) {
   EXPECT_EQ(quoted("é\xff"), "\"é\\xff\"");
   EXPECT_EQ(quoted("\xe2\x80\xae"), "\"\\xe2\\x80\\xae\"");  // right-to-left override
   EXPECT_EQ(quoted("say \"x\""), "\"say \\\"x\\\"\"");
-  EXPECT_EQ(lancet::quoted(std::string(500, 'x')).size(), 120 + 2 + 3u);
+  EXPECT_EQ(quoted(std::string(500, 'x')).size(), 120 + 2 + 3u);
 }
 
 TEST(Random, NumbersAreTheSameEverywhere) {
