@@ -1,0 +1,56 @@
+// Many requests, one model: submit, step. Not thread-safe and starts no thread; tests call step() themselves.
+#pragma once
+
+#include <memory>
+
+#include "engine/generation.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace lancet {
+
+struct EngineOptions {
+  int blocks = 0;            // cache blocks, > 0
+  int context = 0;           // longest sequence (prompt + generated), 0: what blocks and model allow
+  int max_sequences = 16;    // run at once
+  int max_batch_rows = 256;  // rows in one step; bounds how long a prompt holds up the others
+  int max_waiting = 256;     // queue length beyond which submit throws Error{busy}
+  bool prefix_reuse = true;
+};
+
+struct EngineStats {
+  int running = 0, waiting = 0;
+  int free_blocks = 0, total_blocks = 0;
+  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0;
+  uint64_t preemptions = 0, finished = 0, failed = 0, cancelled = 0;
+};
+
+class Engine {
+ public:
+  /// Allocates the model's cache. All references must outlive the engine.
+  Engine(Model&, const Tokenizer&, EngineOptions);
+  ~Engine();
+  /// Throws Error{busy} when the queue is full, Error{context_overflow} with numbers when the request can never fit.
+  Generation submit(GenerationRequest);
+  /// Runs one step; false: nothing to do. A fault in the step fails the requests that were in it, not the engine.
+  bool step();
+  EngineStats stats() const;
+  /// Longest prompt + generation that a request may ask for. Any thread.
+  int context() const;
+  /// Queue length beyond which requests are refused. Any thread.
+  int max_waiting() const;
+
+  // For EngineThread, which puts a lock between callers and the engine:
+  /// Throws what submit would throw about the request itself. Any thread.
+  void check(const GenerationRequest&) const;
+  /// Queues a checked request whose caller holds the other end of the channel.
+  void enqueue(GenerationRequest, std::shared_ptr<Channel>);
+  /// Ends every request with Failed{unavailable, message}.
+  void fail_all(const std::string& message);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lancet

@@ -1,0 +1,88 @@
+#include "engine/engine_thread.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "engine/channel.h"
+
+namespace lancet {
+
+struct EngineThread::State {
+  explicit State(Engine& e) : engine(e), stats(e.stats()) {}
+
+  void loop();
+
+  Engine& engine;  // touched by the thread only, but for check() and context(), which never change
+  struct Entry {
+    GenerationRequest request;
+    std::shared_ptr<Channel> channel;
+  };
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<Entry> inbox;  // guarded by mutex
+  EngineStats stats;         // guarded by mutex: as of the last step
+  bool stopping = false;     // guarded by mutex
+  std::jthread thread;       // last: joined before the fields above go
+};
+
+EngineThread::EngineThread(Engine& engine) : state_(std::make_unique<State>(engine)) {
+  state_->thread = std::jthread([state = state_.get()] { state->loop(); });
+}
+
+EngineThread::~EngineThread() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+  }
+  state_->changed.notify_one();
+  state_->thread.join();
+  state_->engine.fail_all("the server is stopping");
+  for (const State::Entry& entry : state_->inbox)
+    entry.channel->send(Failed{Fault::unavailable, "the server is stopping"});
+}
+
+Generation EngineThread::submit(GenerationRequest request) {
+  state_->engine.check(request);
+  auto channel = std::make_shared<Channel>(request.on_event);
+  {
+    const std::lock_guard lock(state_->mutex);
+    const int waiting = state_->stats.waiting + static_cast<int>(state_->inbox.size());
+    if (waiting >= state_->engine.max_waiting())
+      throw Error(Fault::busy, fmt::format("{} requests are waiting already", waiting));
+    state_->inbox.push_back({std::move(request), channel});
+  }
+  state_->changed.notify_one();
+  return Generation(std::move(channel));
+}
+
+EngineStats EngineThread::stats() const {
+  const std::lock_guard lock(state_->mutex);
+  EngineStats stats = state_->stats;
+  stats.waiting += static_cast<int>(state_->inbox.size());
+  return stats;
+}
+
+int EngineThread::context() const { return state_->engine.context(); }
+
+void EngineThread::State::loop() {
+  bool idle = true;
+  while (true) {
+    std::vector<Entry> taken;
+    {
+      std::unique_lock lock(mutex);
+      if (idle) changed.wait(lock, [this] { return stopping || !inbox.empty(); });
+      if (stopping) return;
+      taken.swap(inbox);
+    }
+    for (Entry& entry : taken) engine.enqueue(std::move(entry.request), std::move(entry.channel));
+    idle = !engine.step();
+    const EngineStats now = engine.stats();
+    const std::lock_guard lock(mutex);
+    stats = now;
+  }
+}
+
+}  // namespace lancet

@@ -1,0 +1,25 @@
+// Runs an Engine on its own thread and makes it callable from any thread.
+#pragma once
+
+#include <memory>
+
+#include "engine/engine.h"
+
+namespace lancet {
+
+class EngineThread {
+ public:
+  explicit EngineThread(Engine&);
+  ~EngineThread();  // fails what runs with Fault::unavailable, joins
+  /// Any thread. Throws as Engine::submit does.
+  Generation submit(GenerationRequest);
+  /// Any thread; the numbers as of the last step.
+  EngineStats stats() const;
+  int context() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lancet
