@@ -13,7 +13,8 @@ namespace lancet {
 namespace json = boost::json;
 namespace {
 
-/// Events of Boost's parser -> a value, counting nodes and refusing a key that its object has already.
+/// Events of Boost's parser -> a value, counting nodes. With `refuse_repeats` it also remembers the keys of open
+/// objects and refuses one that its object has already; that costs three times the parsing, so see parse_json.
 struct Handler {
   static constexpr size_t max_object_size = SIZE_MAX;
   static constexpr size_t max_array_size = SIZE_MAX;
@@ -23,12 +24,14 @@ struct Handler {
   json::value_stack stack;
   Budget& budget;
   size_t nodes_left;
+  bool refuse_repeats;
+  size_t key_count = 0;
   std::vector<std::unordered_set<std::string>> keys;  // of the objects now open
   size_t depth = 0;
   std::string partial;  // a key or string that the parser hands over in pieces
   std::string complaint;
 
-  Handler(Budget& b, size_t nodes) : budget(b), nodes_left(nodes) {}
+  Handler(Budget& b, size_t nodes, bool repeats) : budget(b), nodes_left(nodes), refuse_repeats(repeats) {}
 
   bool node(json::error_code& ec) {
     budget.step();
@@ -44,8 +47,11 @@ struct Handler {
   bool on_document_begin(json::error_code&) { return true; }
   bool on_document_end(json::error_code&) { return true; }
   bool on_object_begin(json::error_code& ec) {
-    if (keys.size() == depth) keys.emplace_back();
-    keys[depth++].clear();
+    if (refuse_repeats) {
+      keys.resize(depth);
+      keys.emplace_back();  // a new set: clearing one that was large would cost its size again for each sibling
+    }
+    depth++;
     return node(ec);
   }
   bool on_object_end(size_t count, json::error_code&) {
@@ -59,14 +65,17 @@ struct Handler {
     return true;
   }
   bool on_key_part(json::string_view part, size_t, json::error_code&) {
-    partial += part;
+    if (refuse_repeats) partial += part;
     stack.push_chars(part);
     return true;
   }
   bool on_key(json::string_view part, size_t, json::error_code& ec) {
-    partial += part;
-    if (!keys[depth - 1].insert(partial).second) return refuse("repeats the key " + quoted(partial), ec);
-    partial.clear();
+    if (refuse_repeats) {
+      partial += part;
+      if (!keys[depth - 1].insert(partial).second) return refuse("repeats the key " + quoted(partial), ec);
+      partial.clear();
+    }
+    key_count++;
     stack.push_key(part);
     return node(ec);
   }
@@ -103,30 +112,56 @@ struct Handler {
   bool on_comment(json::string_view, json::error_code&) { return true; }
 };
 
+/// The keys of all objects inside. The depth is bounded by the parser's.
+size_t count_keys(const json::value& value) {
+  size_t count = 0;
+  if (const auto* object = value.if_object()) {
+    for (const auto& member : *object) count += 1 + count_keys(member.value());
+  } else if (const auto* array = value.if_array()) {
+    for (const json::value& element : *array) count += count_keys(element);
+  }
+  return count;
+}
+
 std::string shown(const json::value& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "an array";
   if (const auto* text = value.if_string()) return quoted(std::string_view(text->data(), text->size()));
+  if (const auto* number = value.if_double()) return fmt::format("{}", *number);  // serialize would write 5E-1
   return json::serialize(value);
 }
 
-}  // namespace
-
-json::value parse_json(std::string_view text, const std::string& source, const JsonLimits& limits, Budget& budget) {
+/// One pass of the parser. Nothing: the document is well-formed but some object had a key twice.
+std::optional<json::value> parse_once(std::string_view text, const std::string& source, const JsonLimits& limits,
+                                      Budget& budget, bool refuse_repeats) {
   json::parse_options options;
   options.max_depth = limits.depth;
-  json::basic_parser<Handler> parser(options, budget, limits.nodes);
+  json::basic_parser<Handler> parser(options, budget, limits.nodes, refuse_repeats);
   json::error_code ec;
   parser.handler().stack.reset();
   const size_t used = parser.write_some(false, text.data(), text.size(), ec);
   size_t rest = used;
   while (!ec && rest < text.size() && std::string_view(" \t\r\n").find(text[rest]) != std::string_view::npos) rest++;
-  if (!ec && parser.done() && rest == text.size()) return parser.handler().stack.release();
+  if (!ec && parser.done() && rest == text.size()) {
+    json::value value = parser.handler().stack.release();
+    if (count_keys(value) != parser.handler().key_count) return std::nullopt;
+    return value;
+  }
   const std::string& complaint = parser.handler().complaint;
   const std::string why = !complaint.empty() ? complaint
                           : ec               ? "is not valid JSON: " + ec.message()
                                              : std::string("has more text after its end");
   throw Error(limits.fault, fmt::format("{}: at byte {}: {}", source, rest, why));
+}
+
+}  // namespace
+
+json::value parse_json(std::string_view text, const std::string& source, const JsonLimits& limits, Budget& budget) {
+  // Boost keeps the last of equal keys, so a document without repetitions is one whose keys are all still there. Only
+  // then is it parsed again, slowly, to name the key.
+  if (auto value = parse_once(text, source, limits, budget, false)) return *std::move(value);
+  if (auto value = parse_once(text, source, limits, budget, true)) return *std::move(value);
+  throw Error(limits.fault, source + ": repeats a key");
 }
 
 std::optional<JsonView> JsonView::find(std::string_view key) const {

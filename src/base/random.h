@@ -21,9 +21,7 @@ class Random {
   /// [0, 1) with 53 random bits.
   double uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
   /// [0, bound); bound > 0. Multiply-shift: the bias is below 2^-32 for bounds that fit in 32 bits.
-  uint64_t below(uint64_t bound) {
-    return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
-  }
+  uint64_t below(uint64_t bound) { return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64); }
   /// Standard normal (Box-Muller, one of the pair).
   double normal() {
     const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
