@@ -1,0 +1,22 @@
+// GGUF keys and tensor names -> ours. Architectures: mistral3 (Ministral 3) and llama.
+#pragma once
+
+#include "base/budget.h"
+#include "checkpoint/gguf.h"
+#include "checkpoint/tensor_set.h"
+#include "checkpoint/tokenizer_readers.h"
+
+namespace lancet {
+
+/// Throws Error{unsupported} for other architectures, rope scalings and shapes than we compute, and Error{bad_file}
+/// for keys that are missing, of the wrong type or out of range. The embedding's rows stand in for a missing
+/// vocab_size.
+ModelConfig read_gguf_config(const GgufFile&);
+
+/// tokenizer.ggml.*, as views into the file. Throws Error{bad_file} if arrays do not fit together.
+GgufVocabularyFields read_gguf_vocabulary_fields(const GgufFile&);
+
+/// Sorts the tensors of all parts by meaning; leaves rope_freqs out after checking that it changes nothing.
+TensorInventory name_gguf(std::vector<GgufFile>& parts, ModelConfig&, Budget&);
+
+}  // namespace lancet
