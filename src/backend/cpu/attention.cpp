@@ -1,0 +1,315 @@
+// The work is cut into items: some query rows of one sequence, times the query heads that share one key head. An item
+// walks over its context in tiles: scores come from the product kernel of the cache's format, the values of a tile are
+// turned to f32 once and serve all its queries, and each query keeps a running maximum, sum and weighted value (online
+// softmax: Milakov and Gimelshein, 2018). The context is also cut into long segments, each summed from nothing and
+// merged in order, so that a lone decoding row can spread its segments over the threads and still give the same bits.
+#include "backend/cpu/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+namespace lancet {
+namespace {
+
+constexpr int kTileTokens = 2 * kBlockTokens;  // values of a tile, f32, 128 wide: 16 KiB, half a level-1 cache
+constexpr int kTileQueries = 64;               // queries (rows times heads) that share a loaded tile
+constexpr int kSegmentTokens = 512;            // a multiple of the tile
+
+constexpr int64_t rounded(int64_t count) { return (count + 15) / 16 * 16; }
+
+/// to = scale * from
+void scaled(const KernelTable& kernels, float scale, const float* from, float* to, int count) {
+  std::fill_n(to, count, 0.0f);
+  kernels.axpy_f32(scale, from, to, count);
+}
+
+/// Sums over some keys, for several queries.
+struct Sums {
+  float* values;   // [queries, head_width] sum of exp(score - maximum) * value
+  float* weights;  // [queries] sum of exp(score - maximum)
+  float* maxima;   // [queries]
+
+  static int64_t floats(int queries, int width) { return int64_t{queries} * width + 2 * rounded(queries); }
+
+  Sums(float* memory, int queries, int width)
+      : values(memory), weights(memory + int64_t{queries} * width), maxima(weights + rounded(queries)) {}
+
+  void clear(int queries, int width) const {
+    std::fill_n(values, int64_t{queries} * width, 0.0f);
+    std::fill_n(weights, queries, 0.0f);
+    std::fill_n(maxima, queries, -std::numeric_limits<float>::infinity());
+  }
+
+  /// Raises a query's maximum to at least `maximum`.
+  void raise(int query, float maximum, int width) const {
+    if (!(maximum > maxima[query])) return;
+    const float shrink = std::exp(maxima[query] - maximum);  // 0 if there was nothing yet
+    maxima[query] = maximum;
+    weights[query] *= shrink;
+    float* sums = values + int64_t{query} * width;
+    for (int i = 0; i < width; i++) sums[i] *= shrink;
+  }
+
+  void merge(const KernelTable& kernels, const Sums& other, int queries, int width) const {
+    for (int query = 0; query < queries; query++) {
+      if (other.weights[query] == 0) continue;  // it may see no key of that segment
+      raise(query, other.maxima[query], width);
+      const float scale = std::exp(other.maxima[query] - maxima[query]);
+      weights[query] += scale * other.weights[query];
+      kernels.axpy_f32(scale, other.values + int64_t{query} * width, values + int64_t{query} * width, width);
+    }
+  }
+};
+
+/// Query rows [first_row, first_row + rows) of one sequence, for all query heads of one key head.
+struct Item {
+  const SequenceRows* sequence;
+  int first_row, rows;
+  int kv_head;
+};
+
+/// One thread's memory; all floats.
+struct Workspace {
+  float* queries;  // [queries, head_width], already divided by sqrt(head_width)
+  float* scores;   // [queries, kTileTokens]
+  float* values;   // [kTileTokens, head_width]
+  float* product;  // scratch of the product kernel
+  float* segment;  // Sums
+  float* total;    // Sums
+
+  static int64_t floats(int queries, int width) {
+    return rounded(product_scratch_floats(width)) + rounded(int64_t{queries} * width) +
+           int64_t{queries + width} * kTileTokens + 2 * rounded(Sums::floats(queries, width));
+  }
+
+  Workspace(float* memory, int count, int width) {
+    const auto take = [&memory](int64_t size) { return std::exchange(memory, memory + size); };
+    product = take(rounded(product_scratch_floats(width)));
+    queries = take(rounded(int64_t{count} * width));
+    scores = take(int64_t{count} * kTileTokens);
+    values = take(int64_t{kTileTokens} * width);
+    segment = take(rounded(Sums::floats(count, width)));
+    total = take(rounded(Sums::floats(count, width)));
+  }
+};
+
+/// Runs one item. Query number `row * group + head` is query head `kv_head * group + head` of row first_row + row.
+class ItemRun {
+ public:
+  ItemRun(const KernelTable& kernels, const AttentionCall& call, const Item& item, const Workspace& workspace)
+      : kernels_(kernels),
+        call_(call),
+        item_(item),
+        work_(workspace),
+        width_(call.cache.head_width()),
+        group_(call.q.cols / call.cache.width()),
+        queries_(item.rows * group_) {}
+
+  /// All segments, and the result into call.out.
+  void run() {
+    load_queries();
+    const Sums segment(work_.segment, queries_, width_), total(work_.total, queries_, width_);
+    total.clear(queries_, width_);
+    for (int first = 0; first <= last_position(); first += kSegmentTokens) {
+      sum_segment(first, segment);
+      total.merge(kernels_, segment, queries_, width_);
+    }
+    store(total);
+  }
+
+  /// One segment only, into `memory` (Sums).
+  void run_segment(int first, float* memory) {
+    load_queries();
+    sum_segment(first, Sums(memory, queries_, width_));
+  }
+
+  /// What run() does after the segments have been run one by one.
+  void merge_segments(float* segments, int64_t stride, int count) {
+    const Sums total(work_.total, queries_, width_);
+    total.clear(queries_, width_);
+    for (int i = 0; i < count; i++) {
+      const Sums segment(segments + i * stride, queries_, width_);
+      total.merge(kernels_, segment, queries_, width_);
+    }
+    store(total);
+  }
+
+ private:
+  int position(int row) const { return call_.batch.positions[static_cast<size_t>(item_.first_row + row)]; }
+  int last_position() const { return position(item_.rows - 1); }
+
+  int64_t at(int query) const {  // where the query stands in q and out
+    const int64_t head = item_.kv_head * group_ + query % group_;
+    return (item_.first_row + query / group_) * int64_t{call_.q.cols} + head * width_;
+  }
+
+  void load_queries() {
+    const float scale = 1.0f / std::sqrt(static_cast<float>(width_));
+    for (int query = 0; query < queries_; query++) {
+      scaled(kernels_, scale, call_.q.data + at(query), work_.queries + int64_t{query} * width_, width_);
+    }
+  }
+
+  void sum_segment(int segment, const Sums& sums) {
+    sums.clear(queries_, width_);
+    const int end = std::min(segment + kSegmentTokens, last_position() + 1);
+    for (int first = segment; first < end; first += kTileTokens) {
+      const int keys = std::min(kTileTokens, end - first);
+      load_tile(first, keys);
+      take_tile(first, keys, sums);
+    }
+  }
+
+  /// Scores and values of the keys [first, first + keys).
+  void load_tile(int first, int keys) {
+    for (int key = 0; key < keys; key += kBlockTokens) {
+      const auto block = static_cast<size_t>(item_.sequence->first_block + (first + key) / kBlockTokens);
+      const BlockHead from{.layer = call_.layer, .block = call_.batch.blocks[block], .head = item_.kv_head};
+      const int count = std::min(kBlockTokens, keys - key);
+      score(from, count, work_.scores + key);
+      call_.cache.load_values(kernels_, from, count, work_.values + int64_t{key} * width_);
+    }
+  }
+
+  void score(const BlockHead& from, int keys, float* out) {
+    const Activations queries{.values = work_.queries,
+                              .quants = nullptr,
+                              .scales = nullptr,
+                              .sums = nullptr,
+                              .tokens = queries_,
+                              .cols = width_};
+    kernels_.exact[static_cast<int>(call_.cache.key_format())]({.weights = call_.cache.keys(from),
+                                                                .x = &queries,
+                                                                .out = out,
+                                                                .row_begin = 0,
+                                                                .row_end = keys,
+                                                                .out_stride = kTileTokens,
+                                                                .scratch = work_.product});
+  }
+
+  /// Adds the tile's keys [first, first + keys) to the sums, as far as each row may see them.
+  void take_tile(int first, int keys, const Sums& sums) {
+    if (position(0) >= first + keys - 1) {  // all of them for all rows
+      take_rows(0, item_.rows, keys, sums);
+      return;
+    }
+    for (int row = 0; row < item_.rows; row++) {
+      const int visible = std::min(keys, position(row) + 1 - first);
+      if (visible > 0) take_rows(row, 1, visible, sums);
+    }
+  }
+
+  void take_rows(int row, int rows, int keys, const Sums& sums) {
+    const int first = row * group_, count = rows * group_;
+    for (int query = first; query < first + count; query++) {
+      float* scores = work_.scores + int64_t{query} * kTileTokens;
+      sums.raise(query, kernels_.maximum(scores, keys), width_);
+      sums.weights[query] += kernels_.exp_sum(scores, sums.maxima[query], keys);
+    }
+    kernels_.weighted_sum({.weights = work_.scores + int64_t{first} * kTileTokens,
+                           .weight_stride = kTileTokens,
+                           .rows = work_.values,
+                           .sums = sums.values + int64_t{first} * width_,
+                           .queries = count,
+                           .row_count = keys,
+                           .width = width_});
+  }
+
+  void store(const Sums& total) {
+    for (int query = 0; query < queries_; query++) {
+      scaled(kernels_, 1.0f / total.weights[query], total.values + int64_t{query} * width_, call_.out.data + at(query),
+             width_);
+    }
+  }
+
+  const KernelTable& kernels_;
+  const AttentionCall& call_;
+  const Item& item_;
+  const Workspace& work_;
+  int width_, group_, queries_;
+};
+
+int last_position(const Batch& batch, const Item& item) {
+  return batch.positions[static_cast<size_t>(item.first_row + item.rows - 1)];
+}
+
+/// Items of a step, the longest contexts first: a long item started last would leave the other threads idle.
+std::vector<Item> cut_into_items(const AttentionCall& call, int rows_each) {
+  std::vector<Item> items;
+  for (const SequenceRows& sequence : call.batch.sequences) {
+    for (int row = 0; row < sequence.rows; row += rows_each) {
+      for (int head = 0; head < call.cache.heads(); head++) {
+        items.push_back({&sequence, sequence.first_row + row, std::min(rows_each, sequence.rows - row), head});
+      }
+    }
+  }
+  std::stable_sort(items.begin(), items.end(), [&call](const Item& a, const Item& b) {
+    return last_position(call.batch, a) > last_position(call.batch, b);
+  });
+  return items;
+}
+
+/// Few items and long contexts: segments run side by side.
+void attend_by_segments(CpuCore& core, const AttentionCall& call, std::span<const Item> items, const auto& workspace) {
+  struct Piece {
+    const Item* item;
+    int segment;
+  };
+  std::vector<Piece> pieces;
+  std::vector<size_t> first_piece;  // of each item
+  int queries = 0;
+  for (const Item& item : items) {
+    first_piece.push_back(pieces.size());
+    for (int i = 0; i * kSegmentTokens <= last_position(call.batch, item); i++) pieces.push_back({&item, i});
+    queries = std::max(queries, item.rows * call.q.cols / call.cache.width());
+  }
+  const int64_t stride = rounded(Sums::floats(queries, call.cache.head_width()));
+  float* sums = core.arena.array<float>(pieces.size() * static_cast<size_t>(stride));
+  for_each_item(core.pool, static_cast<int64_t>(pieces.size()), [&](int64_t worker, int64_t number) {
+    const Piece& piece = pieces[static_cast<size_t>(number)];
+    const Workspace work = workspace(worker);
+    ItemRun run(core.kernels, call, *piece.item, work);
+    run.run_segment(piece.segment * kSegmentTokens, sums + number * stride);
+  });
+  for_each_item(core.pool, static_cast<int64_t>(items.size()), [&](int64_t worker, int64_t number) {
+    const Item& item = items[static_cast<size_t>(number)];
+    const Workspace work = workspace(worker);
+    ItemRun(core.kernels, call, item, work)
+        .merge_segments(sums + static_cast<int64_t>(first_piece[static_cast<size_t>(number)]) * stride, stride,
+                        last_position(call.batch, item) / kSegmentTokens + 1);
+  });
+}
+
+}  // namespace
+
+void attend_paged(CpuCore& core, const AttentionCall& call) {
+  CHECK(call.cache.width() > 0 && call.q.cols % call.cache.width() == 0);
+  CHECK(call.q.cols == call.out.cols && call.q.rows == call.batch.rows() && call.out.rows == call.q.rows);
+  const int group = call.q.cols / call.cache.width();
+  const int rows_each = std::max(1, kTileQueries / group);
+  const std::vector<Item> items = cut_into_items(call, rows_each);
+  if (items.empty()) return;
+
+  const int64_t floats = Workspace::floats(rows_each * group, call.cache.head_width());
+  float* memory = core.arena.array<float>(static_cast<size_t>(floats * core.pool.threads()));
+  const auto workspace = [&](int64_t worker) {
+    return Workspace(memory + worker * floats, rows_each * group, call.cache.head_width());
+  };
+  const auto count = static_cast<int64_t>(items.size());
+  // Below four items a thread, the last ones to finish leave threads idle.
+  if (count < 4 * core.pool.threads() && last_position(call.batch, items[0]) >= kSegmentTokens) {
+    attend_by_segments(core, call, items, workspace);
+    return;
+  }
+  for_each_item(core.pool, count, [&](int64_t worker, int64_t number) {
+    const Workspace work = workspace(worker);
+    ItemRun(core.kernels, call, items[static_cast<size_t>(number)], work).run();
+  });
+}
+
+}  // namespace lancet
