@@ -8,8 +8,9 @@ void Channel::send(GenerationEvent event) {
   {
     const std::lock_guard lock(mutex_);
     CHECK(!closed_);
-    closed_ = !std::holds_alternative<TextDelta>(event);
+    const bool final = !std::holds_alternative<TextDelta>(event);
     events_.push_back(std::move(event));
+    closed_ = final;
   }
   changed_.notify_one();
   if (on_event_) on_event_();

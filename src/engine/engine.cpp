@@ -21,6 +21,11 @@ double ms_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
 }
 
+/// How many of a sequence's rows are prompt tokens; the others were generated before.
+int prompt_rows(const SequenceRows& rows, int prompt_tokens) {
+  return std::min(rows.context, prompt_tokens) - std::min(rows.context - rows.rows, prompt_tokens);
+}
+
 /// A request inside the engine: what the scheduler sees, and what it does not need to know.
 struct Running {
   Running(GenerationRequest r, std::shared_ptr<Channel> c)
@@ -158,8 +163,11 @@ void Engine::State::drop_cancelled() {
 /// Sends the one final event and lets go of everything.
 void Engine::State::finish(Running& running, GenerationEvent final_event, bool forget) {
   scheduler.remove(running.sequence, forget);
+  const auto at = std::find_if(requests.begin(), requests.end(), [&](const Running& r) { return &r == &running; });
+  CHECK(at != requests.end());
+  std::list<Running> ended;  // out of the list first, so that a failing send leaves no request that nobody will end
+  ended.splice(ended.begin(), requests, at);
   running.channel->send(std::move(final_event));
-  requests.remove_if([&](const Running& other) { return &other == &running; });
 }
 
 /// A fault in the step fails the requests that were in it; the cache rows that it may have spoiled are forgotten.
@@ -186,9 +194,10 @@ void Engine::State::take_logits(const Batch& batch, std::span<const float> logit
   size_t row = 0;
   for (size_t i = 0; i < planned.size(); i++) {
     const SequenceRows& rows = batch.sequences[i];
+    Running& running = owner(planned[i]);
+    stats.prompt_tokens += static_cast<uint64_t>(prompt_rows(rows, running.prompt_tokens));
     const bool has_logits = row < batch.logit_rows.size() && batch.logit_rows[row] == rows.first_row + rows.rows - 1;
     if (!has_logits) continue;
-    Running& running = owner(planned[i]);
     try {
       const auto index = static_cast<uint64_t>(running.generated());
       chosen.emplace_back(&running,
@@ -200,7 +209,6 @@ void Engine::State::take_logits(const Batch& batch, std::span<const float> logit
     row++;
   }
   scheduler.commit();
-  for (const SequenceRows& rows : batch.sequences) stats.prompt_tokens += static_cast<uint64_t>(rows.rows);
   for (auto& [running, score] : chosen) take_token(*running, score);
 }
 
@@ -212,7 +220,7 @@ void Engine::State::take_token(Running& running, const TokenScore& score) {
   running.sequence.tokens.push_back(score.token);
   TextDelta delta{.tokens = {score.token}};
   if (request.sampling.top_logprobs >= 0) delta.scores.push_back(score);
-  if (!tokenizer.is_control(score.token)) delta.text = running.text.push(tokenizer.bytes(score.token));
+  if (!ends && !tokenizer.is_control(score.token)) delta.text = running.text.push(tokenizer.bytes(score.token));
   const bool met_stop = running.text.stopped_by().has_value();
   const bool full = running.generated() >= request.max_tokens;
   const bool done = ends || met_stop || full;

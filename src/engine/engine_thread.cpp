@@ -23,7 +23,7 @@ struct EngineThread::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<Entry> inbox;  // guarded by mutex
-  EngineStats stats;         // guarded by mutex: as of the last step
+  EngineStats stats;         // guarded by mutex: as of the last step; waiting includes what was taken since
   bool stopping = false;     // guarded by mutex
   std::jthread thread;       // last: joined before the fields above go
 };
@@ -76,6 +76,7 @@ void EngineThread::State::loop() {
       if (idle) changed.wait(lock, [this] { return stopping || !inbox.empty(); });
       if (stopping) return;
       taken.swap(inbox);
+      stats.waiting += static_cast<int>(taken.size());  // until the step's numbers come, or submit would let more in
     }
     for (Entry& entry : taken) engine.enqueue(std::move(entry.request), std::move(entry.channel));
     idle = !engine.step();

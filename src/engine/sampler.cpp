@@ -47,11 +47,14 @@ double weight(float logit, float maximum, double temperature) {
 /// Walks candidates until their weights pass the drawn share of `total`.
 TokenId draw(std::span<const TokenId> ids, std::span<const double> weights, double total, double uniform) {
   double left = uniform * total;
+  TokenId last = ids.front();
   for (size_t i = 0; i < ids.size(); i++) {
+    if (weights[i] == 0) continue;
+    last = ids[i];
     left -= weights[i];
-    if (left < 0) return ids[i];
+    if (left < 0) break;
   }
-  return ids.back();  // rounding ate the rest
+  return last;  // where rounding ate the rest: the last that may be chosen
 }
 
 /// Cuts `ids` (likeliest first) behind the one with which their weights reach `wanted`; false: they never do.

@@ -4,65 +4,22 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
-#include <numeric>
 #include <thread>
 
 #include "base/random.h"
 #include "engine/engine_thread.h"
+#include "engine/outcome.h"
 #include "support/hash_model.h"
 
 namespace lancet {
 namespace {
 
-using test::byte_vocabulary;
 using test::HashModel;
-
-constexpr int kVocabulary = 300;
-
-const Tokenizer& tokenizer() {
-  static const Tokenizer instance(byte_vocabulary(kVocabulary));
-  return instance;
-}
-
-struct Outcome {
-  std::string text;
-  std::vector<TokenId> tokens;
-  std::optional<Finished> finished;
-  std::optional<Failed> failed;
-  int final_events = 0;
-  void take(const GenerationEvent& event) {
-    if (const auto* delta = std::get_if<TextDelta>(&event)) {
-      EXPECT_EQ(final_events, 0) << "an event after the final one";
-      text += delta->text;
-      tokens.insert(tokens.end(), delta->tokens.begin(), delta->tokens.end());
-      return;
-    }
-    final_events++;
-    if (const auto* f = std::get_if<Finished>(&event)) finished = *f;
-    if (const auto* f = std::get_if<Failed>(&event)) failed = *f;
-  }
-  void drain(Generation& generation) {
-    while (const auto event = generation.poll()) take(*event);
-  }
-};
-
-std::vector<TokenId> random_tokens(Random& random, int count) {
-  std::vector<TokenId> tokens(static_cast<size_t>(count));
-  for (TokenId& token : tokens) token = static_cast<TokenId>(random.below(256));
-  return tokens;
-}
-
-/// Runs one request in an engine of its own.
-Outcome run_alone(const GenerationRequest& request, EngineOptions options = {.blocks = 256}) {
-  HashModel model(kVocabulary);
-  Engine engine(model, tokenizer(), options);
-  Generation generation = engine.submit(request);
-  while (engine.step()) {}
-  Outcome outcome;
-  outcome.drain(generation);
-  return outcome;
-}
+using test::kVocabulary;
+using test::Outcome;
+using test::random_tokens;
+using test::run_alone;
+using test::tokenizer;
 
 GenerationRequest random_request(Random& random, const std::vector<TokenId>& shared) {
   GenerationRequest request;

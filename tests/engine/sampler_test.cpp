@@ -9,6 +9,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/random.h"
 
 namespace lancet {
@@ -37,6 +38,14 @@ std::vector<double> softmax(const std::vector<float>& logits, double temperature
 
 TEST(Sampler, GreedyTakesTheLowestIdAmongEquals) {
   EXPECT_EQ(sample(std::vector<float>{1, 3, 2, 3}, {.temperature = 0}, 0).token, 1);
+}
+
+TEST(Sampler, EqualsAreRankedByIdWhereverTheyAreCut) {
+  const std::vector<float> logits{1, 5, 2, 5, 5, 5};
+  for (uint64_t index = 0; index < 50; index++) EXPECT_EQ(sample(logits, {.top_k = 1}, index).token, 1);
+  const TokenScore score = sample(logits, {.temperature = 0, .top_logprobs = 3}, 0);
+  ASSERT_EQ(score.top.size(), 3u);
+  for (size_t i = 0; i < 3; i++) EXPECT_EQ(score.top[i].first, (std::vector<TokenId>{1, 3, 4})[i]);
 }
 
 TEST(Sampler, DrawsFollowTheTemperedDistribution) {
@@ -99,6 +108,46 @@ TEST(Sampler, ScoresAreTheModelsOwnLogProbabilities) {
     if (i > 0) {
       EXPECT_LE(score.top[i].second, score.top[i - 1].second);
     }
+  }
+}
+
+/// The definition, without shortcuts: sort everything, cut, draw.
+TokenId obvious_sample(const std::vector<float>& logits, const SamplingParams& params, uint64_t index) {
+  std::vector<TokenId> ids(logits.size());
+  for (size_t i = 0; i < ids.size(); i++) ids[i] = static_cast<TokenId>(i);
+  const auto logit = [&](TokenId id) { return logits[static_cast<size_t>(id)]; };
+  const double maximum = *std::max_element(logits.begin(), logits.end());
+  const auto share = [&](TokenId id) { return std::exp((logit(id) - maximum) / params.temperature); };
+  double total = 0;
+  if (params.top_k > 0 || params.top_p < 1) {
+    std::stable_sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) { return logit(a) > logit(b); });
+    if (params.top_k > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(params.top_k)));
+    for (const TokenId id : ids) total += share(id);
+    double reached = 0;
+    size_t kept = 0;
+    while (kept < ids.size() && (params.top_p >= 1 || reached < params.top_p * total)) reached += share(ids[kept++]);
+    ids.resize(kept);
+  }
+  std::erase_if(ids, [&](TokenId id) { return share(id) < params.min_p; });
+  total = 0;
+  for (const TokenId id : ids) total += share(id);
+  double left = Random(hash_combine(params.seed, index)).uniform() * total;
+  for (const TokenId id : ids)
+    if ((left -= share(id)) < 0) return id;
+  return ids.back();
+}
+
+TEST(Sampler, TheFastWayChoosesWhatTheObviousOneWould) {
+  Random random(12);
+  for (int i = 0; i < 60; i++) {
+    const auto logits = random_logits(static_cast<uint64_t>(i), i % 6 == 0 ? 131072 : 700);
+    const SamplingParams params{.temperature = 0.2 + 2 * random.uniform(),
+                                .top_p = random.below(2) ? 1.0 : 0.05 + 0.94 * random.uniform(),
+                                .top_k = random.below(2) ? 0 : 1 + static_cast<int>(random.below(900)),
+                                .min_p = random.below(2) ? 0.0 : 0.3 * random.uniform(),
+                                .seed = random.next()};
+    for (uint64_t index = 0; index < 3; index++)
+      EXPECT_EQ(sample(logits, params, index).token, obvious_sample(logits, params, index)) << i;
   }
 }
 
