@@ -1,0 +1,82 @@
+#include "cli/forward.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/sizes.h"
+
+namespace lancet {
+namespace {
+
+// Rows of one step: enough that weights are read once for many tokens, few enough that the logits of all of them fit.
+constexpr int kChunkRows = 512;
+constexpr int kChunkLogitRows = 64;
+
+}  // namespace
+
+ForwardRun::ForwardRun(Model& model, int sequences, int tokens)
+    : model_(model),
+      tokens_each_(tokens),
+      blocks_each_(static_cast<int>(divide_up(static_cast<uint64_t>(tokens), kBlockTokens))),
+      lengths_(static_cast<size_t>(sequences), 0) {
+  CHECK(sequences >= 1 && tokens >= 1);
+  const int context = model.limits().context;
+  if (tokens > context)
+    throw Error(Fault::context_overflow,
+                fmt::format("the text has {} tokens, the model's context is {} tokens", tokens, context));
+  model_.allocate_cache(blocks_each_ * sequences);
+}
+
+void ForwardRun::add_rows(Batch& batch, int sequence, std::span<const TokenId> tokens) const {
+  const int start = lengths_[static_cast<size_t>(sequence)], count = static_cast<int>(tokens.size());
+  CHECK(start + count <= tokens_each_);
+  batch.sequences.push_back({.first_row = batch.rows(),
+                             .rows = count,
+                             .context = start + count,
+                             .first_block = static_cast<int>(batch.blocks.size())});
+  const int first_block = sequence * blocks_each_;
+  for (int block = 0; block < blocks_each_; block++) batch.blocks.push_back(first_block + block);
+  for (int i = 0; i < count; i++) {
+    batch.tokens.push_back(tokens[static_cast<size_t>(i)]);
+    batch.positions.push_back(start + i);
+    batch.slots.push_back(first_block * kBlockTokens + start + i);
+  }
+}
+
+void ForwardRun::append(int sequence, std::span<const TokenId> tokens, bool all_logits, const See& see) {
+  const size_t vocabulary = static_cast<size_t>(model_.limits().vocabulary);
+  const size_t chunk = all_logits ? kChunkLogitRows : kChunkRows;
+  for (size_t done = 0; done < tokens.size();) {
+    const size_t count = std::min(chunk, tokens.size() - done);
+    const bool last = done + count == tokens.size();
+    Batch batch;
+    add_rows(batch, sequence, tokens.subspan(done, count));
+    for (size_t row = 0; row < count; row++)
+      if (all_logits || (last && row + 1 == count)) batch.logit_rows.push_back(static_cast<int32_t>(row));
+    const std::span<const float> logits = model_.forward(batch);
+    int& length = lengths_[static_cast<size_t>(sequence)];
+    for (size_t i = 0; i < batch.logit_rows.size(); i++)
+      see(length + batch.logit_rows[i], logits.subspan(i * vocabulary, vocabulary));
+    length += static_cast<int>(count);
+    done += count;
+  }
+}
+
+std::span<const float> ForwardRun::append_each(std::span<const TokenId> tokens) {
+  Batch batch;
+  for (size_t i = 0; i < tokens.size(); i++) {
+    add_rows(batch, static_cast<int>(i), tokens.subspan(i, 1));
+    batch.logit_rows.push_back(static_cast<int32_t>(i));
+    lengths_[i]++;
+  }
+  return model_.forward(batch);
+}
+
+void ForwardRun::rewind(int tokens) {
+  for (int& length : lengths_) length = std::min(length, tokens);
+}
+
+}  // namespace lancet

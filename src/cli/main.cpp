@@ -1,0 +1,39 @@
+// The program: a table of subcommands, and the place where errors become one line and an exit code.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/command.h"
+
+namespace {
+
+constexpr lancet::CommandRow kCommands[] = {
+    {"serve", "Serve a model behind an OpenAI-style API on port 8111", lancet::make_serve},
+    {"generate", "Generate one completion", lancet::make_generate},
+    {"score", "Log-probabilities and logits of a text, position by position", lancet::make_score},
+    {"tokenize", "Text on stdin to token ids", lancet::make_tokenize},
+    {"detokenize", "Token ids on stdin to text", lancet::make_detokenize},
+    {"render", "A chat-completions request body on stdin to the exact prompt", lancet::make_render},
+    {"inspect", "What a model's files say, with the origin of every value", lancet::make_inspect},
+    {"bench", "Prompt and generation speed, with probes of the machine", lancet::make_bench},
+};
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error of write(), not the end of the process
+  try {
+    return lancet::run_command_line(count, arguments, kCommands);
+  } catch (const lancet::Error& error) {
+    fmt::print(stderr, "lancet: {}\n", error.message());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "lancet: out of memory\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "lancet: {}\n", error.what());
+  }
+  return 1;
+}
