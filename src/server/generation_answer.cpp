@@ -1,0 +1,121 @@
+// Events -> output. A stream's head is sent with its first event or ping, so that a request which fails before that
+// still gets its proper status.
+#include "server/generation_answer.h"
+
+#include <algorithm>
+
+#include "server/errors.h"
+
+namespace lancet {
+
+GenerationAnswer::GenerationAnswer(Options options, std::vector<Generation> generations)
+    : options_(std::move(options)) {
+  for (Generation& generation : generations) choices_.emplace_back().generation.emplace(std::move(generation));
+}
+
+void GenerationAnswer::begin(Output& output) {
+  if (begun_) return;
+  begun_ = true;
+  HttpResponse head{.content_type = "text/event-stream", .fields = options_.fields};
+  head.fields.emplace_back("Cache-Control", "no-cache");
+  head.fields.emplace_back("X-Accel-Buffering", "no");
+  output.head = std::move(head);
+}
+
+void GenerationAnswer::take(int index, const TextDelta& delta, Output& output) {
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  if (!options_.stream) {
+    choice.result.text += delta.text;
+    choice.result.scores.insert(choice.result.scores.end(), delta.scores.begin(), delta.scores.end());
+    return;
+  }
+  begin(output);
+  if (!choice.has_role) output.bytes += role_event(options_.identity, index);
+  choice.has_role = true;
+  if (delta.text.empty() && delta.scores.empty()) return;  // tokens whose text is still held back
+  output.bytes += delta_event(options_.identity, index, delta, choice.text_bytes);
+  choice.text_bytes += delta.text.size();
+}
+
+void GenerationAnswer::finish(int index, const Finished& finished, Output& output) {
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  choice.generation.reset();
+  choice.done = true;
+  choice.result.finished = finished;
+  if (!options_.stream) return;
+  begin(output);
+  if (!choice.has_role) output.bytes += role_event(options_.identity, index);
+  output.bytes += finish_event(options_.identity, index, finished);
+}
+
+void GenerationAnswer::fail(const Error& error, Output& output) {
+  choices_.clear();  // cancels the others
+  output.finished = true;
+  if (options_.stream && begun_) {
+    output.bytes += "data: " + error_json(error) + "\n\n";
+    output.broken = true;
+    return;
+  }
+  output.head = error_response(error);
+  output.head->fields.insert(output.head->fields.end(), options_.fields.begin(), options_.fields.end());
+}
+
+Usage GenerationAnswer::total() const {
+  Usage total;
+  for (size_t i = 0; i < choices_.size(); i++) {
+    const Usage& usage = choices_[i].result.finished.usage;
+    total.completion_tokens += usage.completion_tokens;
+    if (i % static_cast<size_t>(options_.choices_per_prompt)) continue;  // a prompt counts once
+    total.prompt_tokens += usage.prompt_tokens;
+    total.cached_tokens += usage.cached_tokens;
+  }
+  return total;
+}
+
+void GenerationAnswer::complete(Output& output) {
+  output.finished = true;
+  if (options_.stream) {
+    if (options_.identity.include_usage) output.bytes += usage_event(options_.identity, total());
+    output.bytes += "data: [DONE]\n\n";
+    return;
+  }
+  const Usage usage = total();
+  std::vector<ChoiceResult> results;
+  for (Choice& choice : choices_) results.push_back(std::move(choice.result));
+  output.head = HttpResponse{.fields = options_.fields, .body = whole_json(options_.identity, results, usage)};
+}
+
+Output GenerationAnswer::poll() {
+  Output output;
+  for (size_t i = 0; i < choices_.size(); i++) {
+    while (choices_[i].generation) {
+      const auto event = choices_[i].generation->poll();
+      if (!event) break;
+      const int index = static_cast<int>(i);
+      if (const auto* delta = std::get_if<TextDelta>(&*event)) take(index, *delta, output);
+      if (const auto* finished = std::get_if<Finished>(&*event)) finish(index, *finished, output);
+      if (const auto* failed = std::get_if<Failed>(&*event)) {
+        fail(Error(failed->fault, failed->message), output);
+        return output;
+      }
+    }
+  }
+  if (std::all_of(choices_.begin(), choices_.end(), [](const Choice& choice) { return choice.done; })) complete(output);
+  return output;
+}
+
+Output GenerationAnswer::keep_alive() {
+  Output output;
+  if (!options_.stream) return output;
+  begin(output);
+  output.bytes = ": ping\n\n";
+  return output;
+}
+
+Output GenerationAnswer::abort(const Error& error) {
+  Output output;
+  fail(error, output);
+  return output;
+}
+
+}  // namespace lancet

@@ -1,0 +1,130 @@
+// One line per endpoint, and the checks that all share.
+#include "server/routes.h"
+
+#include <algorithm>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "server/errors.h"
+
+namespace lancet {
+namespace {
+
+constexpr Route kRoutes[] = {
+    {"POST", "/v1/chat/completions", handle_chat},
+    {"POST", "/v1/completions", handle_completion},
+    {"GET", "/v1/models", handle_models},
+    {"GET", "/v1/models/*", handle_model},
+    {"GET", "/health", handle_health},
+    {"POST", "/tokenize", handle_tokenize},
+    {"POST", "/detokenize", handle_detokenize},
+    {"POST", "/apply-template", handle_apply_template},
+};
+
+const Route* find_route(std::string_view path) {
+  for (const Route& route : kRoutes) {
+    const std::string_view prefix = route.path.substr(0, route.path.size() - 1);
+    if (route.path.ends_with('*') ? path.starts_with(prefix) && path.size() > prefix.size() : path == route.path)
+      return &route;
+  }
+  return nullptr;
+}
+
+std::string allowed_methods(const Route& route) {
+  return route.method == "GET" ? "GET, HEAD, OPTIONS" : fmt::format("{}, OPTIONS", route.method);
+}
+
+/// Defends programs on this machine against pages in its browser: a page whose name was rebound to 127.0.0.1 still
+/// says that name in Host, and a page elsewhere says where it is from in Origin.
+void check_host(const HttpRequest& request, const ServerOptions& options) {
+  if (!is_loopback_host(options.host)) return;
+  const auto allowed = [&](std::string_view authority) {
+    const auto host = host_of_authority(authority);
+    return host && (is_loopback_host(*host) || same_word(*host, options.host));
+  };
+  const auto host = request.field("host");
+  if (host && !host_of_authority(*host))
+    throw ApiError(400, "invalid_host", fmt::format("the Host header is {}, wanted a host name", quoted(*host)));
+  if (host && !allowed(*host))
+    throw ApiError(403, "host_not_allowed",
+                   fmt::format("this server listens on {} and does not answer as {}", options.host, quoted(*host)));
+  const auto origin = request.field("origin");
+  if (!origin || request.method != "POST") return;
+  const size_t scheme = origin->find("://");
+  if (scheme == std::string_view::npos || !allowed(origin->substr(scheme + 3)))
+    throw ApiError(403, "origin_not_allowed",
+                   fmt::format("this server takes no requests from pages of {}", quoted(*origin)));
+}
+
+void check_media_type(const HttpRequest& request) {
+  const auto coding = request.field("content-encoding");
+  if (coding && !same_word(*coding, "identity"))
+    throw ApiError(415, "unsupported_encoding",
+                   fmt::format("the body's Content-Encoding is {}, wanted none", quoted(*coding)));
+  const auto type = request.field("content-type");
+  if (!type) return;
+  std::string_view essence = type->substr(0, type->find(';'));
+  while (essence.ends_with(' ') || essence.ends_with('\t')) essence.remove_suffix(1);
+  if (!essence.empty() && !same_word(essence, "application/json"))
+    throw ApiError(415, "unsupported_media_type",
+                   fmt::format("the body's Content-Type is {}, wanted application/json", quoted(*type)));
+}
+
+std::optional<HttpResponse> checked_early(const HttpRequest& request, const ServerOptions& options) {
+  check_host(request, options);
+  const auto options_answer = [](std::string allow) {
+    return HttpResponse{.status = 204, .fields = {{"Allow", std::move(allow)}}};
+  };
+  if (request.target == "*") {
+    if (request.method == "OPTIONS") return options_answer("GET, HEAD, POST, OPTIONS");
+    throw ApiError(400, "", "the target * is for OPTIONS only");
+  }
+  const Route* route = find_route(request.path());
+  if (!route)
+    throw ApiError(404, "route_not_found",
+                   fmt::format("there is no {}; docs/api.md lists the routes", quoted(request.path())));
+  if (request.method == "OPTIONS") return options_answer(allowed_methods(*route));
+  if (request.method != route->method && !(request.method == "HEAD" && route->method == "GET")) {
+    HttpResponse refusal = error_response(
+        ApiError(405, "method_not_allowed",
+                 fmt::format("{} does not take {}, wanted {}", route->path, quoted(request.method), route->method)));
+    refusal.fields.emplace_back("Allow", allowed_methods(*route));
+    return refusal;
+  }
+  const auto expect = request.field("expect");
+  if (expect && !same_word(*expect, "100-continue"))
+    throw ApiError(417, "", fmt::format("the Expect header is {}, wanted 100-continue", quoted(*expect)));
+  if (route->method == "POST") check_media_type(request);
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::span<const Route> routes() { return kRoutes; }
+
+std::optional<HttpResponse> early_response(const HttpRequest& request, const ServerOptions& options) {
+  try {
+    return checked_early(request, options);
+  } catch (const Error& error) {
+    return error_response(error);
+  }
+}
+
+const Route& route_of(const HttpRequest& request) { return *find_route(request.path()); }
+
+Answer run_route(const RequestContext& context) {
+  try {
+    return route_of(context.request).handle(context);
+  } catch (const Error& error) {
+    return error_response(error);
+  } catch (const std::bad_alloc&) {
+    return error_response(ApiError(503, "out_of_memory", "there is not enough memory for this request now"));
+  } catch (const std::exception& exception) {
+    log_error(fmt::format("a handler failed: {}", exception.what()));
+    return error_response(Error(Fault::internal, "the server failed while it handled this request"));
+  }
+}
+
+}  // namespace lancet
