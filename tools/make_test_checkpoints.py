@@ -4,8 +4,7 @@
     python make_test_checkpoints.py OUTDIR [--broken]
 
 numpy, and gguf for the GGUF files. Every number comes from splitmix64 + Box-Muller keyed by (tensor name, seed), see
-checkpoint_io.py.
-docs/test-data.md lists the variants.
+checkpoint_io.py. docs/test-data.md lists the variants.
 """
 import argparse
 import json

@@ -16,7 +16,7 @@ until curl -sf -o /dev/null "http://127.0.0.1:$port/health"; do
   sleep 0.2
 done
 
-question='What is the capital of France? Answer in one sentence.'
+question='Write one sentence about the sea.'
 echo
 echo "You:    $question"
 printf 'Lancet: '

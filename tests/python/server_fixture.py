@@ -1,7 +1,7 @@
 """Starts `lancet serve` for the tests of a session and says where it listens.
 
-The binary is $LANCET_BINARY (default: build/lancet), the model $LANCET_TEST_MODEL. Without a model the tests are skipped,
-loudly: what they check needs a real one.
+The binary is $LANCET_BINARY (default: build/lancet), the model SmolLM2. Without it the tests are skipped, loudly: what
+they check needs a real one.
 """
 
 import json
@@ -15,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from conftest import fetched_smollm2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,11 +45,11 @@ class RunningServer:
 
 def start_server(*flags, ready_s=120):
     binary = os.environ.get("LANCET_BINARY", str(ROOT / "build" / "lancet"))
-    model = os.environ.get("LANCET_TEST_MODEL")
-    if not model or not Path(binary).exists():
-        pytest.skip("DID NOT RUN: $LANCET_TEST_MODEL names no model, or $LANCET_BINARY no program")
+    model, why = fetched_smollm2()
+    if not model:
+        pytest.skip(f"DID NOT RUN: tools/fetch_smollm2.sh: {why}")
     process = subprocess.Popen(
-        [binary, "serve", "-m", model, "--port", "0", *flags], stderr=subprocess.PIPE, text=True
+        [binary, "serve", "-m", str(model), "--port", "0", *flags], stderr=subprocess.PIPE, text=True
     )
     for line in process.stderr:
         found = re.search(r"listening on http://[^ ]*:(\d+)", line)

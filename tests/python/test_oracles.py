@@ -97,7 +97,7 @@ def test_activation_scale_changes_nothing(lancet, tiny, tiny_reference, tmp_path
 
 
 @pytest.mark.parametrize("change", [{"factor": 1.0}, {"llama_4_scaling_beta": 0.0}, {"rope_theta": 50000.0},
-                                    {"original_max_position_embeddings": 32}, {"beta_fast": 8.0}])
+                                    {"original_max_position_embeddings": 32}, {"beta_slow": 4.0}])
 def test_rope_parameters_are_obeyed(lancet, tiny, tiny_reference, tmp_path, change):
     changed = tmp_path / "changed"
     shutil.copytree(tiny / "fp8", changed)

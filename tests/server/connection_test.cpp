@@ -58,6 +58,9 @@ TEST(Connection, RoutesMethodsAndMediaTypesHaveTheirStatuses) {
        "origin_not_allowed"},
       {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 415,
        "unsupported_media_type"},
+      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Type: "
+       "application/x-www-form-urlencoded\r\nContent-Length: 2\r\n\r\n{}",
+       415, "unsupported_media_type"},
       {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415,
        "unsupported_encoding"},
       {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nExpect: magic\r\nContent-Length: 2\r\n\r\n{}", 417, "null"},
