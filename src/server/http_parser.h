@@ -1,5 +1,7 @@
-// Bytes -> HttpRequest, one message at a time. Boost.Beast reads the syntax; what it lets pass but two servers in a row
-// could read differently (request smuggling) is refused here. No sockets: tests and the fuzzer feed it strings.
+// Bytes -> HttpRequest, one message at a time. Boost.Beast reads the header, given whole; what it lets pass but two
+// servers in a row could read differently (request smuggling) is refused here. Bodies are read here too: Beast 1.81
+// aborts on a last chunk that arrives in pieces (an assertion in basic_parser::parse_chunk_header, found by fuzzing).
+// No sockets: tests and the fuzzer feed it strings.
 #pragma once
 
 #include <memory>
@@ -30,7 +32,7 @@ class HttpParser {
   State feed(std::string& buffer);
 
   State state() const { return state_; }
-  /// Valid from State::body on; its body from State::complete on. Fields in a trailer are read and dropped.
+  /// Valid from State::body on, with its body from State::complete on. Fields in a trailer are read and dropped.
   HttpRequest& request() { return request_; }
   bool keep_alive() const { return keep_alive_; }
   const HttpRefusal& refusal() const { return refusal_; }
@@ -40,10 +42,18 @@ class HttpParser {
   State refuse(int status, std::string message);
   bool header_is_whole(std::string_view buffer);
   State on_header();
+  void feed_chunks(std::string_view& bytes);
+  void take_body(std::string_view& bytes);
+  void begin_chunk(std::string_view line);
+  std::optional<std::string_view> take_line(std::string_view& bytes);
+  enum class BodyPart { fixed, size_line, data, data_end, trailer };
 
   const ServerLimits limits_;
   std::unique_ptr<Beast> beast_;
   size_t scanned_bytes_ = 0;  // of the header, looked at by header_is_whole()
+  BodyPart part_ = BodyPart::fixed;
+  uint64_t remaining_bytes_ = 0;  // of the body or the chunk
+  size_t trailer_bytes_ = 0;
   State state_ = State::header;
   HttpRequest request_;
   HttpRefusal refusal_;
