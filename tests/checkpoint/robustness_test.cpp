@@ -8,11 +8,14 @@
 
 #include "allocation_counter.h"
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "base/random.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/tokenizer_readers.h"
 #include "support/checkpoint_writer.h"
+#include "support/paths.h"
 
 namespace lancet {
 namespace {
@@ -130,6 +133,32 @@ TEST(Robustness, MutatedIndexesAreRefusedOrValid) {
   }
   EXPECT_GT(outcome.refused, 250);
   EXPECT_LE(outcome.peak, kMemoryBound);
+}
+
+/// Both tokenizer formats, read whole from the small vocabulary of our own.
+TEST(Robustness, MutatedTokenizersAreRefusedOrValid) {
+  using Read = Vocabulary (*)(std::string_view, const std::string&, Budget&);
+  const std::pair<const char*, Read> kFormats[] = {{"tokenizer/small-tokenizer.json", read_tokenizer_json},
+                                                   {"tokenizer/small-tekken.json", read_tekken}};
+  for (const auto& [name, read] : kFormats) {
+    const std::string bytes = read_text_file(test::data_path(name), 1 << 20);
+    Random random(4);
+    Outcome outcome;
+    for (int i = 0; i < kMutations; i++) {
+      test::reset_allocation_peak();
+      try {
+        Budget budget("the test", {.steps = 1 << 24});
+        outcome.opened += !read(mutate(bytes, bytes.size(), random), name, budget).tokens.empty();
+      } catch (const Error& error) {
+        ASSERT_FALSE(error.message().empty());
+        outcome.refused++;
+      }
+      outcome.peak = std::max(outcome.peak, test::allocation_peak());
+    }
+    EXPECT_GT(outcome.opened, kMutations / 50) << name;
+    EXPECT_GT(outcome.refused, kMutations / 4) << name;
+    EXPECT_LE(outcome.peak, kMemoryBound) << name;
+  }
 }
 
 /// Lengths in a stride that shares no factor with the formats' alignments. Every single length is tried without files,
