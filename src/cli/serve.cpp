@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -33,6 +34,15 @@ uint64_t available_memory() {
   while (file >> word)
     if (word == "MemAvailable:" && file >> kib) return kib * 1024;
   return 0;
+}
+
+/// What answers call the model: a hub name as it is; of a path its last part, because folders tell strangers who the
+/// user is.
+std::string public_name(const std::string& model) {
+  std::filesystem::path path = std::filesystem::path(model).lexically_normal();
+  if (!std::filesystem::exists(path)) return model;
+  if (!path.has_filename()) path = path.parent_path();
+  return path.filename().string();
 }
 
 /// Blocks SIGINT and SIGTERM in this thread and all that it starts, so that wait() alone receives them.
@@ -123,7 +133,7 @@ class Serve : public Command {
     return {.engine = &thread,
             .tokenizer = loaded.tokenizer.get(),
             .chat_template = loaded.chat_template.get(),
-            .model_name = alias_.empty() ? loaded.name : alias_,
+            .model_name = alias_.empty() ? public_name(loaded.name) : alias_,
             .system_fingerprint = system_fingerprint(loaded),
             .created = static_cast<int64_t>(std::time(nullptr))};
   }
