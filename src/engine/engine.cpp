@@ -154,7 +154,8 @@ EngineStats Engine::stats() const {
 void Engine::State::drop_cancelled() {
   for (auto at = requests.begin(); at != requests.end();) {
     Running& running = *at++;
-    if (!running.channel->cancelled()) continue;
+    const CancelFlag* flag = running.request.cancel.get();
+    if (!running.channel->cancelled() && !(flag && flag->raised())) continue;
     stats.cancelled++;
     finish(running, Failed{Fault::cancelled, "nobody waits for the answer any more"}, false);
   }

@@ -26,6 +26,8 @@ struct GenerationRequest {
   /// Called from the engine thread whenever an event became available; must be quick and must not call back into the
   /// engine. May be empty.
   std::function<void()> on_event;
+  /// Raising it cancels too; for callers whose Generation is still on its way from one thread to another. May be null.
+  std::shared_ptr<const CancelFlag> cancel;
 };
 
 struct TokenScore {

@@ -45,7 +45,8 @@ Answer submit(const RequestContext& context, const GenerationFields& fields, std
                               .stop = fields.stop,
                               .max_tokens = generation_length(context, prompt.tokens.size(), fields, chat),
                               .ignore_eos = fields.ignore_eos,
-                              .on_event = context.wake};
+                              .on_event = context.wake,
+                              .cancel = context.cancel};
     request.prompt = std::move(prompt.tokens);
     // Choice i of a prompt is what a request with seed + i and n = 1 would get.
     for (int i = 0; i < fields.n; i++) {
