@@ -28,7 +28,7 @@ test: deps ## everything: build, units and cases, HTTP and command line, lint
 	$(MAKE) unit http lint
 
 unit: ## unit tests and corpus replay of the release build
-	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	LANCET_SMOLLM2_GGUF=$$(tools/fetch_smollm2.sh) ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 http: ## command line and HTTP tests (pytest, official openai client) against build/lancet
 	LANCET_BINARY=$(abspath $(BUILD)/lancet) $(PYTHON) -m pytest -q tests/python
