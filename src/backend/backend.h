@@ -48,7 +48,7 @@ struct RopeTable {
 };
 
 /// Precision of cached keys and values.
-enum class KvFormat { f32, f16 };
+enum class KvFormat { f32, f16, q8 };  // q8: one f16 scale for each 32 numbers
 
 /// One layer's cache: a key and a value of kv_heads * head_width numbers for each of blocks * kBlockTokens slots.
 struct KvLayer {

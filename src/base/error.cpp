@@ -18,6 +18,7 @@ std::string_view fault_name(Fault fault) {
     case Fault::not_found: return "not_found";
     case Fault::busy: return "busy";
     case Fault::unavailable: return "unavailable";
+    case Fault::timeout: return "timeout";
     case Fault::bad_file: return "bad_file";
     case Fault::unsupported: return "unsupported";
     case Fault::io: return "io";

@@ -16,6 +16,7 @@ enum class Fault {
   not_found,         ///< no such file, model or route: 404
   busy,              ///< a queue is full; worth trying again: 429
   unavailable,       ///< loading or draining: 503
+  timeout,           ///< waited in a queue longer than it was willing to: 503
   bad_file,          ///< a file contradicts its format or the model: exit 1
   unsupported,       ///< understood, but not something that Lancet does
   io,                ///< the operating system refused

@@ -202,7 +202,7 @@ void Engine::State::take_logits(const Batch& batch, std::span<const float> logit
     try {
       const auto index = static_cast<uint64_t>(running.generated());
       chosen.emplace_back(&running,
-                          sample(logits.subspan(row * vocabulary, vocabulary), running.request.sampling, index));
+                          sample(logits.subspan(row * vocabulary, vocabulary), running.request.sampling, {.index = index}));
     } catch (const Error& error) {
       stats.failed++;
       finish(running, Failed{error.fault(), error.message()}, true);

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/histogram.h"
 #include "engine/generation.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -13,16 +14,29 @@ struct EngineOptions {
   int blocks = 0;            // cache blocks, > 0
   int context = 0;           // longest sequence (prompt + generated), 0: what blocks and model allow
   int max_sequences = 16;    // run at once
-  int max_batch_rows = 256;  // rows in one step; bounds how long a prompt holds up the others
-  int max_waiting = 256;     // queue length beyond which submit throws Error{busy}
+  int max_batch_rows = 256;  // rows in one step, >= 1
+  /// How many times longer a step may take because prompts are read while others generate, >= 1; the rows of prompts
+  /// are cut to fit, by the costs measured so far.
+  double step_stretch = 2.5;
+  // Beyond these submit throws Error{busy}.
+  int max_waiting = 256;             // requests
+  int64_t max_waiting_tokens = 0;    // prompt tokens of waiting requests; 0: four times the context
   bool prefix_reuse = true;
 };
 
 struct EngineStats {
   int running = 0, waiting = 0;
-  int free_blocks = 0, total_blocks = 0;
-  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0;
-  uint64_t preemptions = 0, finished = 0, failed = 0, cancelled = 0;
+  int64_t waiting_tokens = 0;  // prompt tokens not yet read, of waiting requests
+  double prompt_tokens_s = 0;  // measured speed of reading prompts, tokens a second; 0: not measured yet
+  int free_blocks = 0, cached_blocks = 0, total_blocks = 0;  // cached: of the free ones, those with findable content
+  int max_sequences = 0;
+  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0;
+  uint64_t queried_tokens = 0, cached_tokens = 0, evicted_blocks = 0;  // the prefix cache
+  uint64_t preemptions = 0, failed = 0, cancelled = 0, timed_out = 0;
+  uint64_t finished = 0, finished_stop = 0, finished_length = 0, finished_repetition = 0;
+  // Of requests that finished, but for the two that count tokens as they come.
+  Histogram queue_time, prefill_time, decode_time, request_time;
+  Histogram first_token_time, inter_token_time;
 };
 
 class Engine {

@@ -1,5 +1,6 @@
 #include "engine/engine_thread.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -25,6 +26,7 @@ struct EngineThread::State {
   std::vector<Entry> inbox;  // guarded by mutex
   EngineStats stats;         // guarded by mutex: as of the last step; waiting includes what was taken since
   bool stopping = false;     // guarded by mutex
+  std::atomic<std::chrono::steady_clock::time_point> step_began = {};  // zero: no step runs
   std::jthread thread;       // last: joined before the fields above go
 };
 
@@ -65,6 +67,13 @@ EngineStats EngineThread::stats() const {
   return stats;
 }
 
+std::chrono::milliseconds EngineThread::step_age() const {
+  using namespace std::chrono;
+  const auto began = state_->step_began.load();
+  if (began == steady_clock::time_point{}) return milliseconds(0);
+  return duration_cast<milliseconds>(steady_clock::now() - began);
+}
+
 int EngineThread::context() const { return state_->engine.context(); }
 
 void EngineThread::State::loop() {
@@ -79,7 +88,9 @@ void EngineThread::State::loop() {
       stats.waiting += static_cast<int>(taken.size());  // until the step's numbers come, or submit would let more in
     }
     for (Entry& entry : taken) engine.enqueue(std::move(entry.request), std::move(entry.channel));
+    step_began = std::chrono::steady_clock::now();
     idle = !engine.step();
+    step_began = std::chrono::steady_clock::time_point{};
     const EngineStats now = engine.stats();
     const std::lock_guard lock(mutex);
     stats = now;

@@ -16,6 +16,8 @@ class EngineThread {
   /// Any thread; the numbers as of the last step.
   EngineStats stats() const;
   int context() const;
+  /// How long the step that runs now has been running; zero when idle. Any thread.
+  std::chrono::milliseconds step_age() const;
 
  private:
   struct State;

@@ -17,12 +17,40 @@
 
 namespace lancet {
 
+/// Ends an answer that goes in circles: its last tokens are `count` times the same pattern of at most `max_pattern`
+/// tokens. count 0: off.
+struct RepetitionRule {
+  int min_pattern = 1, max_pattern = 0;  // tokens
+  int count = 0;                         // repetitions, >= 2
+};
+
+/// What a request wants to know.
+enum class GenerationKind {
+  text,       // tokens after the prompt
+  mean_state, // the mean of the final states of the prompt's rows: an embedding
+  last_state, // the final state of the prompt's last row
+};
+
 struct GenerationRequest {
   std::vector<TokenId> prompt;  // not empty
+  GenerationKind kind = GenerationKind::text;
   SamplingParams sampling;
   std::vector<std::string> stop;
-  int max_tokens = 16;
+  std::vector<TokenId> stop_tokens;  // end the answer as the model's own end tokens do, also with ignore_eos
+  bool keep_stop = false;            // the stop string that was met stays in the text
+  int max_tokens = 16;               // 0 only with prompt_scores
+  int min_tokens = 0;                // until then no end token, stop token or stop string ends the answer
   bool ignore_eos = false;
+  bool prompt_scores = false;  // first a PromptScores event; sampling.top_logprobs >= 0
+  RepetitionRule repetition;
+
+  // Who runs first.
+  int priority = 0;         // lower first
+  uint64_t owner = 0;       // requests of one owner share their turns: a hash of the API key or address
+  uint64_t cache_salt = 0;  // only requests with the same salt share cached prefixes
+  /// A request that has not begun by then fails with Fault::timeout; none: no bound but the client's patience.
+  std::optional<std::chrono::steady_clock::time_point> begin_before;
+
   /// Called from the engine thread whenever an event became available; must be quick and must not call back into the
   /// engine. May be empty.
   std::function<void()> on_event;
@@ -43,7 +71,17 @@ struct TextDelta {
   std::vector<TokenScore> scores;  // parallel to tokens if the request asked for them, else empty
 };
 
-enum class FinishReason { stop, length };
+/// Log-probabilities of the prompt's own tokens, once, before any delta. The first token has none: its score is NaN.
+struct PromptScores {
+  std::vector<TokenScore> scores;  // parallel to the prompt
+};
+
+/// The answer of the kinds mean_state and last_state, before Finished.
+struct PooledState {
+  std::vector<float> values;  // [hidden], not normalised
+};
+
+enum class FinishReason { stop, length, repetition };
 
 struct Usage {
   int prompt_tokens = 0;
@@ -57,7 +95,8 @@ struct Timings {
 
 struct Finished {
   FinishReason reason = FinishReason::stop;
-  std::string stop_string;  // the one that was met, or empty
+  std::string stop_string;            // the one that was met, or empty
+  std::optional<TokenId> stop_token;  // the one of stop_tokens that was met
   Usage usage;
   Timings timings;
 };
@@ -67,7 +106,7 @@ struct Failed {
   std::string message;
 };
 
-using GenerationEvent = std::variant<TextDelta, Finished, Failed>;
+using GenerationEvent = std::variant<TextDelta, PromptScores, PooledState, Finished, Failed>;
 
 /// Shared by the engine (writes) and the caller (reads). Defined in engine/channel.h.
 class Channel;

@@ -122,9 +122,9 @@ void add_score(TokenScore& score, std::span<const float> logits, TokenId best, i
 
 }  // namespace
 
-TokenScore sample(std::span<const float> logits, const SamplingParams& params, uint64_t index) {
+TokenScore sample(std::span<const float> logits, const SamplingParams& params, const SampleContext& context) {
   const TokenId best = argmax(logits);
-  TokenScore score{.token = choose(logits, best, params, index)};
+  TokenScore score{.token = choose(logits, best, params, context.index)};
   if (params.top_logprobs >= 0) add_score(score, logits, best, params.top_logprobs);
   return score;
 }

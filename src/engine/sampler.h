@@ -9,10 +9,17 @@
 
 namespace lancet {
 
-/// Chooses the token with index `index` of its request. Order: temperature, top_k, top_p, min_p, draw; top_p and min_p
-/// are shares of the distribution at that temperature. Greedy ties go to the lowest id. The score is of the model's own
-/// distribution (temperature 1, nothing cut) and is filled only if params.top_logprobs >= 0.
+/// What the choice of one token depends on besides logits and parameters.
+struct SampleContext {
+  uint64_t index = 0;                  // of the token in its answer
+  std::span<const TokenId> tokens;     // prompt, then the answer so far
+  int prompt_tokens = 0;               // of `tokens`
+  std::span<const TokenId> forbidden;  // never chosen: what would end an answer that is still too short
+};
+
+/// Chooses a token. Greedy ties go to the lowest id. The score is of the model's own distribution (temperature 1,
+/// nothing cut) and is filled only if params.top_logprobs >= 0.
 /// Throws Error{internal} if a logit is NaN or infinite.
-TokenScore sample(std::span<const float> logits, const SamplingParams& params, uint64_t index);
+TokenScore sample(std::span<const float> logits, const SamplingParams& params, const SampleContext& context);
 
 }  // namespace lancet

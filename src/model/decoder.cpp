@@ -23,6 +23,7 @@ class Decoder final : public Model {
   ModelLimits limits() const override {
     return {.vocabulary = config_.vocabulary,
             .context = config_.context,
+            .hidden = config_.hidden,
             .cache_bytes_per_block = backend_.cache_bytes_per_block(config_.layers, kv_width())};
   }
   void allocate_cache(int blocks) override {
@@ -30,6 +31,7 @@ class Decoder final : public Model {
     cache_ = backend_.allocate_cache(config_.layers, blocks, config_.kv_heads, config_.head_width);
   }
   std::span<const float> forward(const Batch& batch) override;
+  std::span<const float> states() const override { return states_; }
 
  private:
   int q_width() const { return config_.heads * config_.head_width; }
@@ -37,6 +39,7 @@ class Decoder final : public Model {
   Layer load_layer(const Checkpoint& checkpoint, int number);
   void attention(Matrix x, Matrix h, const Layer& layer, KvLayer cache);
   void feed_forward(Matrix x, Matrix h, const Layer& layer);
+  Matrix final_states(Matrix x, std::span<const int32_t> rows);
 
   // Matrices that every layer overwrites; made once a step.
   struct Work {
@@ -51,6 +54,7 @@ class Decoder final : public Model {
   std::vector<Layer> layers_;
   std::vector<KvLayer> cache_;
   Work work_;
+  std::span<const float> states_;
 };
 
 void check_config(const TextConfig& config) {
@@ -121,13 +125,20 @@ std::span<const float> Decoder::forward(const Batch& batch) {
     attention(x, h, layers_[i], cache_[i]);
     feed_forward(x, h, layers_[i]);
   }
-  const Matrix last = backend_.scratch(static_cast<int>(batch.logit_rows.size()), config_.hidden);
-  const Matrix normed = backend_.scratch(last.rows, last.cols);
+  states_ = backend_.read(final_states(x, batch.state_rows));
+  const Matrix last = final_states(x, batch.logit_rows);
   const Matrix logits = backend_.scratch(last.rows, config_.vocabulary);
-  backend_.gather(last, x, batch.logit_rows);
-  backend_.rms_norm(normed, last, output_norm_, epsilon_);
-  backend_.matmul(normed, {{logits, output_}});
+  backend_.matmul(last, {{logits, output_}});
   return backend_.read(logits);
+}
+
+/// The given rows of x after the output norm.
+Matrix Decoder::final_states(Matrix x, std::span<const int32_t> rows) {
+  const Matrix chosen = backend_.scratch(static_cast<int>(rows.size()), config_.hidden);
+  const Matrix normed = backend_.scratch(chosen.rows, chosen.cols);
+  backend_.gather(chosen, x, rows);
+  backend_.rms_norm(normed, chosen, output_norm_, epsilon_);
+  return normed;
 }
 
 void Decoder::attention(Matrix x, Matrix h, const Layer& layer, KvLayer cache) {

@@ -16,6 +16,7 @@ namespace lancet {
 struct ModelLimits {
   int vocabulary = 0;
   int context = 0;                   // longest sequence the model was made for
+  int hidden = 0;                    // width of a state
   size_t cache_bytes_per_block = 0;  // of kBlockTokens tokens, all layers
 };
 
@@ -27,6 +28,9 @@ class Model {
   virtual void allocate_cache(int blocks) = 0;  // once, before the first forward
   /// Logits of batch.logit_rows, [logit_rows, vocabulary] row-major; valid until the next call.
   virtual std::span<const float> forward(const Batch&) = 0;
+  /// Final states of the last forward's batch.state_rows, after the output norm: [state_rows, hidden] row-major; valid
+  /// until the next forward.
+  virtual std::span<const float> states() const = 0;
 };
 
 /// Builds the model that the checkpoint's architecture names. Both must outlive it.

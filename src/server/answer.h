@@ -40,6 +40,8 @@ struct RequestContext {
   const Service& service;
   const ServerLimits& limits;
   const HttpRequest& request;
+  uint64_t owner = 0;  // whose request it is, for fair shares: a hash of the API key, else of the address
+  std::string request_id;
   std::shared_ptr<const CancelFlag> cancel;  // raised when the client has gone
   std::function<void()> wake;                // any thread: the running answer has something new
 };

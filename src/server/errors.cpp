@@ -21,6 +21,7 @@ Shape shape_of(Fault fault) {
     case Fault::not_found: return {404, "not_found"};
     case Fault::busy: return {429, "queue_full"};
     case Fault::unavailable: return {503, "draining"};
+    case Fault::timeout: return {503, "queue_timeout"};
     case Fault::unsupported: return {400, "unsupported_value"};
     case Fault::budget: return {400, "budget_exceeded"};  // deterministic: the same request fails again
     case Fault::cancelled: return {503, "cancelled"};

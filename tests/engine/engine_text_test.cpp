@@ -18,6 +18,7 @@ class Script : public Model {
   Script(size_t prompt, std::vector<TokenId> says) : prompt_(prompt), says_(std::move(says)) {}
   ModelLimits limits() const override { return {.vocabulary = 300, .context = 4096, .cache_bytes_per_block = 1}; }
   void allocate_cache(int) override {}
+  std::span<const float> states() const override { return {}; }
   std::span<const float> forward(const Batch& batch) override {
     logits_.assign(batch.logit_rows.size() * 300, 0.0f);
     for (size_t i = 0; i < batch.logit_rows.size(); i++) {

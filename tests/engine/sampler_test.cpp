@@ -24,7 +24,7 @@ std::vector<float> random_logits(uint64_t seed, int count) {
 
 std::map<TokenId, int> histogram(const std::vector<float>& logits, SamplingParams params, int draws) {
   std::map<TokenId, int> counts;
-  for (int i = 0; i < draws; i++) counts[sample(logits, params, static_cast<uint64_t>(i)).token]++;
+  for (int i = 0; i < draws; i++) counts[sample(logits, params, {.index = static_cast<uint64_t>(i)}).token]++;
   return counts;
 }
 
@@ -37,13 +37,13 @@ std::vector<double> softmax(const std::vector<float>& logits, double temperature
 }
 
 TEST(Sampler, GreedyTakesTheLowestIdAmongEquals) {
-  EXPECT_EQ(sample(std::vector<float>{1, 3, 2, 3}, {.temperature = 0}, 0).token, 1);
+  EXPECT_EQ(sample(std::vector<float>{1, 3, 2, 3}, {.temperature = 0}, {}).token, 1);
 }
 
 TEST(Sampler, EqualsAreRankedByIdWhereverTheyAreCut) {
   const std::vector<float> logits{1, 5, 2, 5, 5, 5};
-  for (uint64_t index = 0; index < 50; index++) EXPECT_EQ(sample(logits, {.top_k = 1}, index).token, 1);
-  const TokenScore score = sample(logits, {.temperature = 0, .top_logprobs = 3}, 0);
+  for (uint64_t index = 0; index < 50; index++) EXPECT_EQ(sample(logits, {.top_k = 1}, {.index = index}).token, 1);
+  const TokenScore score = sample(logits, {.temperature = 0, .top_logprobs = 3}, {.index = 0});
   ASSERT_EQ(score.top.size(), 3u);
   for (size_t i = 0; i < 3; i++) EXPECT_EQ(score.top[i].first, (std::vector<TokenId>{1, 3, 4})[i]);
 }
@@ -90,9 +90,9 @@ TEST(Sampler, TopKTopPAndMinPKeepExactlyWhatTheySay) {
 TEST(Sampler, ARequestsDrawDependsOnSeedAndIndexOnly) {
   const auto logits = random_logits(4, 500);
   std::vector<TokenId> first, second, other;
-  for (uint64_t i = 0; i < 50; i++) first.push_back(sample(logits, {.seed = 1}, i).token);
-  for (uint64_t i = 50; i-- > 0;) second.insert(second.begin(), sample(logits, {.seed = 1}, i).token);
-  for (uint64_t i = 0; i < 50; i++) other.push_back(sample(logits, {.seed = 2}, i).token);
+  for (uint64_t i = 0; i < 50; i++) first.push_back(sample(logits, {.seed = 1}, {.index = i}).token);
+  for (uint64_t i = 50; i-- > 0;) second.insert(second.begin(), sample(logits, {.seed = 1}, {.index = i}).token);
+  for (uint64_t i = 0; i < 50; i++) other.push_back(sample(logits, {.seed = 2}, {.index = i}).token);
   EXPECT_EQ(first, second);
   EXPECT_NE(first, other);
 }
@@ -100,7 +100,7 @@ TEST(Sampler, ARequestsDrawDependsOnSeedAndIndexOnly) {
 TEST(Sampler, ScoresAreTheModelsOwnLogProbabilities) {
   const auto logits = random_logits(6, 300);
   const auto p = softmax(logits, 1.0);
-  const TokenScore score = sample(logits, {.temperature = 0.3, .top_k = 2, .seed = 9, .top_logprobs = 5}, 0);
+  const TokenScore score = sample(logits, {.temperature = 0.3, .top_k = 2, .seed = 9, .top_logprobs = 5}, {.index = 0});
   EXPECT_NEAR(score.logprob, std::log(p[static_cast<size_t>(score.token)]), 1e-5);
   ASSERT_EQ(score.top.size(), 5u);
   for (size_t i = 0; i < 5; i++) {
@@ -147,7 +147,7 @@ TEST(Sampler, TheFastWayChoosesWhatTheObviousOneWould) {
                                 .min_p = random.below(2) ? 0.0 : 0.3 * random.uniform(),
                                 .seed = random.next()};
     for (uint64_t index = 0; index < 3; index++)
-      EXPECT_EQ(sample(logits, params, index).token, obvious_sample(logits, params, index)) << i;
+      EXPECT_EQ(sample(logits, params, {.index = index}).token, obvious_sample(logits, params, index)) << i;
   }
 }
 
@@ -155,8 +155,8 @@ TEST(Sampler, NonFiniteLogitsAreAnError) {
   for (const float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
     std::vector<float> logits = random_logits(7, 50);
     logits[17] = bad;
-    EXPECT_THROW(sample(logits, {.temperature = 0}, 0), Error);
-    EXPECT_THROW(sample(logits, {}, 0), Error);
+    EXPECT_THROW(sample(logits, {.temperature = 0}, {.index = 0}), Error);
+    EXPECT_THROW(sample(logits, {}, {.index = 0}), Error);
   }
 }
 

@@ -9,7 +9,7 @@
 namespace lancet::test {
 
 ModelLimits HashModel::limits() const {
-  return {.vocabulary = vocabulary_, .context = context_, .cache_bytes_per_block = 1};
+  return {.vocabulary = vocabulary_, .context = context_, .hidden = 1, .cache_bytes_per_block = 1};
 }
 
 void HashModel::allocate_cache(int blocks) { cache_.assign(static_cast<size_t>(blocks) * kBlockTokens, {}); }
@@ -20,6 +20,9 @@ std::span<const float> HashModel::forward(const Batch& batch) {
   if (before_step) before_step(step, batch);
   for (size_t row = 0; row < batch.tokens.size(); row++)
     cache_.at(static_cast<size_t>(batch.slots[row])) = {batch.positions[row], batch.tokens[row]};
+  states_.clear();
+  for (const int32_t row : batch.state_rows)
+    states_.push_back(static_cast<float>(batch.tokens[static_cast<size_t>(row)]));
   logits_.assign(batch.logit_rows.size() * static_cast<size_t>(vocabulary_), 0.0f);
   for (size_t i = 0; i < batch.logit_rows.size(); i++) {
     const int row = batch.logit_rows[i];

@@ -17,6 +17,8 @@ class HashModel : public Model {
   ModelLimits limits() const override;
   void allocate_cache(int blocks) override;
   std::span<const float> forward(const Batch&) override;
+  /// A state is one number: the token at that row.
+  std::span<const float> states() const override { return states_; }
 
   /// Called before each step with its number (from 0) and batch; may throw, to inject a fault.
   std::function<void(int step, const Batch&)> before_step;
@@ -32,7 +34,7 @@ class HashModel : public Model {
   };
   int vocabulary_, context_;
   std::vector<Cell> cache_;
-  std::vector<float> logits_;
+  std::vector<float> logits_, states_;
 };
 
 /// 256 byte tokens, then control tokens "<s>" (256, bos), "</s>" (257, ends generation) and unused ids up to `size`.
