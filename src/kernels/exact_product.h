@@ -94,6 +94,16 @@ typename Isa::Four stream_segment(const std::byte* const (&rows)[R], const float
                       Isa::add(chains[2][0], chains[2][1]), Isa::add(chains[3][0], chains[3][1]));
 }
 
+/// Whole blocks of q8_0: a half scale and 32 signed bytes each. One multiplication a number, as the definition has it.
+template <class Isa>
+void load_q8(const std::byte* blocks, float* out, int64_t block_count) {
+  for (int64_t block = 0; block < block_count; block++, blocks += 34, out += 32) {
+    const auto scale = Isa::load_half(blocks);
+#pragma GCC unroll 4
+    for (int i = 0; i < 32; i += Isa::kWidth) Isa::store(out + i, Isa::mul(Isa::load_int8(blocks + 2 + i), scale));
+  }
+}
+
 /// Decodes a segment of a row to f32, zeros after its end up to a whole quad.
 template <class Isa, Format format>
 void decode_segment(const std::byte* row, Segment segment, float* to) {
@@ -114,8 +124,12 @@ void decode_segment(const std::byte* row, Segment segment, float* to) {
     }
   } else {
     const FormatInfo& info = format_info(format);
-    info.decode(row + int64_t{segment.begin / info.block_values} * info.block_bytes, to,
-                segment.cols / info.block_values);
+    const std::byte* from = row + int64_t{segment.begin / info.block_values} * info.block_bytes;
+    if constexpr (format == Format::q8_0) {
+      load_q8<Isa>(from, to, segment.cols / info.block_values);
+    } else {
+      info.decode(from, to, segment.cols / info.block_values);
+    }
     std::memset(to + segment.cols, 0, static_cast<size_t>(padded - segment.cols) * sizeof(float));
   }
 }

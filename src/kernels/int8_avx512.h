@@ -378,7 +378,9 @@ void unpack_panel(const RowsProduct& product, const Int8Shape& shape, int64_t fi
       const int64_t offset = row * shape.row_bytes + int64_t{group} * kGroupBlocks * Read::kBlockBytes;
       bytes[r] = group_bytes<Read>(product.weights + offset, product.row_end * shape.row_bytes - offset, copies[r]);
     }
-    for (int p = 0; p < 8; p++) {
+    const int left = shape.blocks - group * kGroupBlocks;  // 576 columns are a group and two blocks
+    const int pairs = left < kGroupBlocks ? (left + 1) / 2 : kGroupBlocks / 2;
+    for (int p = 0; p < pairs; p++) {
       for (int r = 0; r < kPanelRows; r++) lines[r] = Read::codes(bytes[r], p);
       store_transposed(lines, panel.codes + (int64_t{group} * kGroupCols + 64 * p) * kPanelRows);
     }
@@ -394,7 +396,8 @@ void unpack_panel(const RowsProduct& product, const Int8Shape& shape, int64_t fi
   }
 }
 
-/// Tokens [token, token + T) times a panel.
+/// Tokens [token, token + T) times a panel. Memory would stand still meanwhile, so the first pass calls for the next
+/// panel's weights.
 template <class Read, int T>
 void multiply_panel(const RowsProduct& product, const Int8Shape& shape, const Panel& panel, int64_t first, int token) {
   const Activations& x = *product.x;
@@ -410,7 +413,12 @@ void multiply_panel(const RowsProduct& product, const Int8Shape& shape, const Pa
     totals[t] = _mm512_setzero_ps();
   }
   const uint8_t* codes = panel.codes;
+  const auto* ahead = reinterpret_cast<const char*>(product.weights + (first + kPanelRows) * shape.row_bytes);
   for (int64_t block = 0; block < shape.blocks; block++) {
+    if (token == 0) {
+      for (int line = 0; line < kPanelRows * Read::kBlockBytes; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T1);
+      ahead += kPanelRows * Read::kBlockBytes;
+    }
     __m512i dots[T];
 #pragma GCC unroll 16
     for (int t = 0; t < T; t++) dots[t] = _mm512_setzero_si512();

@@ -61,9 +61,12 @@ struct KernelTable {
   float (*dot_f16)(const float* a, const uint16_t* b, int count);
   /// acc[i] += scale * b[i]
   void (*axpy_f32)(float scale, const float* b, float* acc, int count);
-  void (*axpy_f16)(float scale, const uint16_t* b, float* acc, int count);
   /// out[i] = round(values[i]) to f16
   void (*store_f16)(const float* values, uint16_t* out, int count);
+  /// The other way, exact.
+  void (*load_f16)(const uint16_t* values, float* out, int count);
+  /// Decodes whole blocks of Format::q8_0, to the same bits as the format's own decoder. blocks: unaligned.
+  void (*load_q8)(const std::byte* blocks, float* out, int64_t block_count);
   /// out = x / sqrt(mean(x^2) + epsilon) * gain
   void (*rms_norm)(const float* x, const float* gain, float epsilon, float* out, int count);
   /// out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]

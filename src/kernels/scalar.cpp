@@ -36,12 +36,16 @@ void axpy_f32(float scale, const float* b, float* acc, int count) {
   for (int i = 0; i < count; i++) acc[i] += scale * b[i];
 }
 
-void axpy_f16(float scale, const uint16_t* b, float* acc, int count) {
-  for (int i = 0; i < count; i++) acc[i] += scale * f32_from_f16(b[i]);
-}
-
 void store_f16(const float* values, uint16_t* out, int count) {
   for (int i = 0; i < count; i++) out[i] = f16_from_f32(values[i]);
+}
+
+void load_f16(const uint16_t* values, float* out, int count) {
+  for (int i = 0; i < count; i++) out[i] = f32_from_f16(values[i]);
+}
+
+void load_q8(const std::byte* blocks, float* out, int64_t block_count) {
+  format_info(Format::q8_0).decode(blocks, out, block_count);
 }
 
 void rms_norm(const float* x, const float* gain, float epsilon, float* out, int count) {
@@ -228,8 +232,9 @@ const KernelTable kScalarTable = {
     .dot_f32 = dot_f32,
     .dot_f16 = dot_f16,
     .axpy_f32 = axpy_f32,
-    .axpy_f16 = axpy_f16,
     .store_f16 = store_f16,
+    .load_f16 = load_f16,
+    .load_q8 = load_q8,
     .rms_norm = rms_norm,
     .silu_mul = silu_mul,
     .exp_sum = exp_sum,

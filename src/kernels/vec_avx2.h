@@ -92,6 +92,15 @@ struct Avx2 {
     }
     return quad;
   }
+  static Vec load_int8(const std::byte* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  }
+  /// One f16 number in all lanes.
+  static Vec load_half(const std::byte* from) {
+    uint16_t bits;
+    std::memcpy(&bits, from, sizeof bits);
+    return set(_cvtsh_ss(bits));
+  }
   static Vec load_bf16(const std::byte* from) {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/kernels.h"
 
@@ -111,6 +112,15 @@ struct Avx512 {
       if constexpr (format == Format::bf16) quad.v[i] = load_bf16(from + 32 * i);
     }
     return quad;
+  }
+  static Vec load_int8(const std::byte* from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  }
+  /// One f16 number in all lanes.
+  static Vec load_half(const std::byte* from) {
+    uint16_t bits;
+    std::memcpy(&bits, from, sizeof bits);
+    return set(_cvtsh_ss(bits));
   }
   static Vec load_bf16(const std::byte* from) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));

@@ -68,22 +68,17 @@ void axpy_f32(float scale, const float* b, float* acc, int count) {
 }
 
 template <class Isa>
-void axpy_f16(float scale, const uint16_t* b, float* acc, int count) {
-  const auto factor = Isa::set(scale);
-  int i = 0;
-  for (; i + Isa::kWidth <= count; i += Isa::kWidth) {
-    Isa::store(acc + i, Isa::fma(factor, Isa::load_f16(b + i), Isa::load(acc + i)));
-  }
-  if (const int rest = count - i; rest > 0) {
-    Isa::store_part(acc + i, Isa::fma(factor, Isa::load_f16_part(b + i, rest), Isa::load_part(acc + i, rest)), rest);
-  }
-}
-
-template <class Isa>
 void store_f16(const float* values, uint16_t* out, int count) {
   int i = 0;
   for (; i + Isa::kWidth <= count; i += Isa::kWidth) Isa::store_f16(out + i, Isa::load(values + i));
   if (i < count) Isa::store_f16_part(out + i, Isa::load_part(values + i, count - i), count - i);
+}
+
+template <class Isa>
+void load_f16(const uint16_t* values, float* out, int count) {
+  int i = 0;
+  for (; i + Isa::kWidth <= count; i += Isa::kWidth) Isa::store(out + i, Isa::load_f16(values + i));
+  if (i < count) Isa::store_part(out + i, Isa::load_f16_part(values + i, count - i), count - i);
 }
 
 template <class Isa>

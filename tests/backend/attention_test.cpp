@@ -2,15 +2,27 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
 
 #include <gtest/gtest.h>
 
 #include "backend/fixtures.h"
+#include "kernels/kernels.h"
 
 namespace lancet::test {
 namespace {
 
-constexpr int kHeads = 6, kKvHeads = 2, kWidth = 16, kBlocks = 100;
+constexpr int kHeads = 6, kKvHeads = 2, kWidth = 32, kBlocks = 100;
+
+const BackendOptions kExact{.exact = true};
+const BackendOptions kArithmetics[] = {
+    kExact,
+    {.kv = KvFormat::f16},
+    {.kv = KvFormat::q8},
+    {.kernels = "scalar", .kv = KvFormat::q8},
+};
+
+std::string name_of(const BackendOptions& options) { return make_cpu_backend(options)->description(); }
 
 std::vector<int32_t> in_order(int count) {
   std::vector<int32_t> blocks(static_cast<size_t>(count));
@@ -41,8 +53,9 @@ std::vector<float> slice(const std::vector<float>& rows, int cols, int first, in
   return out;
 }
 
-std::vector<float> attended(const Input& input, int rows, const Layout& layout, bool exact) {
-  const auto backend = make_cpu_backend({.threads = layout.threads, .kernels = "", .exact = exact});
+std::vector<float> attended(const Input& input, int rows, const Layout& layout, BackendOptions options) {
+  options.threads = layout.threads;
+  const auto backend = make_cpu_backend(options);
   const auto layers = backend->allocate_cache(2, kBlocks, kKvHeads, kWidth);
   std::vector<float> result;
   for (int first = 0; first < rows; first += layout.chunk) {
@@ -94,13 +107,15 @@ double expected(const Input& input, int row, int head, int column) {
 TEST(Attention, IsTheSoftmaxOverAllEarlierPositions) {
   const int rows = 600;
   const Input input(rows);
-  for (const bool exact : {true, false}) {
-    const auto out = attended(input, rows, {.blocks = in_order(40)}, exact);
+  for (const BackendOptions& options : kArithmetics) {
+    // f16 and q8 move a key by up to 1/2048 and 1/254 of its block's largest; scores sum 32 such errors.
+    const double tolerance = options.exact ? 1e-5 : options.kv == KvFormat::f16 ? 5e-3 : 0.08;
+    const auto out = attended(input, rows, {.blocks = in_order(40)}, options);
     for (const int row : {0, 1, 15, 16, 31, 32, 100, 511, 512, 513, 599}) {
       for (int i = 0; i < kHeads * kWidth; i++) {
         ASSERT_NEAR(out[static_cast<size_t>(row * kHeads * kWidth + i)], expected(input, row, i / kWidth, i % kWidth),
-                    exact ? 1e-5 : 5e-3)
-            << "row " << row;
+                    tolerance)
+            << "row " << row << ", " << name_of(options);
       }
     }
   }
@@ -109,15 +124,16 @@ TEST(Attention, IsTheSoftmaxOverAllEarlierPositions) {
 TEST(Attention, IsTheSameForEveryChunkPagingCompanyAndThreadCount) {
   const int rows = 150;
   const Input input(rows);
-  for (const bool exact : {true, false}) {
-    const auto whole = attended(input, rows, {}, exact);
+  for (const BackendOptions& options : kArithmetics) {
+    const auto whole = attended(input, rows, {}, options);
     const std::vector<int32_t> scattered = {7, 0, 14, 3, 11, 2, 9, 5, 1, 13};
     for (const Layout& layout : {Layout{.threads = 1}, Layout{.threads = 5}, Layout{.chunk = 1}, Layout{.chunk = 7},
                                  Layout{.chunk = 64}, Layout{.blocks = scattered}, Layout{.companions = 4},
                                  Layout{.threads = 3, .chunk = 33, .blocks = scattered, .companions = 2}}) {
-      const auto other = attended(input, rows, layout, exact);
+      const auto other = attended(input, rows, layout, options);
       EXPECT_EQ(std::memcmp(other.data(), whole.data(), whole.size() * sizeof(float)), 0)
-          << "threads " << layout.threads << ", chunk " << layout.chunk << ", companions " << layout.companions;
+          << "threads " << layout.threads << ", chunk " << layout.chunk << ", companions " << layout.companions << ", "
+          << name_of(options);
     }
   }
 }
@@ -125,14 +141,15 @@ TEST(Attention, IsTheSameForEveryChunkPagingCompanyAndThreadCount) {
 TEST(Attention, LongContextsSpreadOverThreadsGiveTheSameBits) {
   const int rows = 1300;
   const Input input(rows);
-  for (const bool exact : {true, false}) {
-    const auto whole = attended(input, rows, {.threads = 1, .blocks = in_order(82)}, exact);
+  for (const BackendOptions& options : kArithmetics) {
+    const auto whole = attended(input, rows, {.threads = 1, .blocks = in_order(82)}, options);
     for (const Layout& layout : {Layout{.threads = 1, .chunk = 37, .blocks = in_order(82)},
                                  Layout{.threads = 4, .chunk = 37, .blocks = in_order(82), .companions = 1},
                                  Layout{.threads = 4, .chunk = 1, .blocks = in_order(82)}}) {
-      const auto other = attended(input, rows, layout, exact);
+      const auto other = attended(input, rows, layout, options);
       EXPECT_EQ(std::memcmp(other.data(), whole.data(), whole.size() * sizeof(float)), 0)
-          << "threads " << layout.threads << ", chunk " << layout.chunk << ", companions " << layout.companions;
+          << "threads " << layout.threads << ", chunk " << layout.chunk << ", companions " << layout.companions << ", "
+          << name_of(options);
     }
   }
 }
@@ -144,8 +161,21 @@ TEST(Attention, NeverReadsBeyondItsPosition) {
   for (size_t i = 30 * kKvHeads * kWidth; i < poisoned.k.size(); i++) {
     poisoned.k[i] = poisoned.v[i] = std::numeric_limits<float>::quiet_NaN();
   }
-  const auto out = attended(input, rows, {}, true), other = attended(poisoned, rows, {}, true);
-  EXPECT_EQ(std::memcmp(out.data(), other.data(), 30 * kHeads * kWidth * sizeof(float)), 0);
+  for (const BackendOptions& options : kArithmetics) {
+    const auto out = attended(input, rows, {}, options), other = attended(poisoned, rows, {}, options);
+    EXPECT_EQ(std::memcmp(out.data(), other.data(), 30 * kHeads * kWidth * sizeof(float)), 0) << name_of(options);
+  }
+}
+
+TEST(Attention, AnEightBitCacheIsTheSameWithinRoundingInEveryTable) {
+  // Quantising and decoding are exact in all tables; only the sums' order differs.
+  const int rows = 100;
+  const Input input(rows);
+  const auto scalar = attended(input, rows, {}, {.kernels = "scalar", .kv = KvFormat::q8});
+  for (const KernelTable* table : kernel_tables()) {
+    const auto other = attended(input, rows, {}, {.kernels = std::string(table->name), .kv = KvFormat::q8});
+    for (size_t i = 0; i < scalar.size(); i++) ASSERT_NEAR(other[i], scalar[i], 2e-5) << table->name;
+  }
 }
 
 }  // namespace

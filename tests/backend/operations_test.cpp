@@ -284,6 +284,29 @@ TEST(CpuBackend, DescriptionNamesTheArithmetic) {
   EXPECT_EQ(make_cpu_backend({.threads = 1, .kernels = "scalar", .exact = true})->description(),
             "cpu scalar exact kv=f32, 1 thread");
   EXPECT_EQ(make_cpu_backend({.threads = 2, .kernels = "scalar"})->description(), "cpu scalar int8 kv=f16, 2 threads");
+  EXPECT_EQ(make_cpu_backend({.threads = 2, .kernels = "scalar", .kv = KvFormat::q8})->description(),
+            "cpu scalar int8 kv=q8, 2 threads");
+}
+
+TEST(CpuBackend, AnEightBitCacheTakes34BytesFor32Numbers) {
+  const auto half = make_cpu_backend({.kv = KvFormat::f16}), eight = make_cpu_backend({.kv = KvFormat::q8});
+  EXPECT_EQ(half->cache_bytes_per_block(3, 192), 2u * 3 * 16 * 192 * 2);
+  EXPECT_EQ(eight->cache_bytes_per_block(3, 192), 2u * 3 * 16 * 192 / 32 * 34);
+}
+
+TEST(CpuBackend, AnEightBitCacheRefusesHeadsThatAreNoWholeBlocks) {
+  const auto backend = make_cpu_backend({.kv = KvFormat::q8});
+  for (const int width : {32, 64, 128}) EXPECT_EQ(backend->allocate_cache(2, 4, 2, width).size(), 2u);
+  for (const int width : {16, 48, 80}) {
+    try {
+      backend->allocate_cache(2, 4, 2, width);
+      FAIL() << width;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.fault(), Fault::unsupported);
+      EXPECT_NE(error.message().find("heads of " + std::to_string(width)), std::string::npos) << error.message();
+      EXPECT_NE(error.message().find("--kv f16"), std::string::npos) << error.message();
+    }
+  }
 }
 
 }  // namespace

@@ -18,6 +18,19 @@ class Arena {
 
   std::byte* bytes(size_t count);
 
+  /// What is handed out while a Scope lives is free again after it: an operation's own memory, warm in the cache for
+  /// the next one. Scopes nest; a Matrix of the step must not be made inside one.
+  class Scope {
+   public:
+    explicit Scope(Arena& arena) : arena_(arena), blocks_(arena.blocks_.size()), used_(arena.used_) {}
+    ~Scope() { arena_.used_ = arena_.blocks_.size() == blocks_ ? used_ : 0; }  // a newer block has nothing older
+    Scope(const Scope&) = delete;
+
+   private:
+    Arena& arena_;
+    size_t blocks_, used_;
+  };
+
   /// `count` objects of a trivial type.
   template <typename T>
   T* array(size_t count) {

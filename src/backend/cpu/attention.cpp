@@ -16,9 +16,10 @@
 namespace lancet {
 namespace {
 
-constexpr int kTileTokens = 2 * kBlockTokens;  // values of a tile, f32, 128 wide: 16 KiB, half a level-1 cache
-constexpr int kTileQueries = 64;               // queries (rows times heads) that share a loaded tile
-constexpr int kSegmentTokens = 512;            // a multiple of the tile
+constexpr int kTileTokens = 2 * kBlockTokens;    // values of a tile, f32, 128 wide: 16 KiB, half a level-1 cache
+constexpr int kTileQueries = 64;                 // queries (rows times heads) that share a loaded tile
+constexpr int kSegmentTokens = 512;              // a multiple of the tile
+constexpr int64_t kMostSegmentFloats = 4 << 20;  // 16 MiB; the memory plan counts on it
 
 constexpr int64_t rounded(int64_t count) { return (count + 15) / 16 * 16; }
 
@@ -254,6 +255,17 @@ std::vector<Item> cut_into_items(const AttentionCall& call, int rows_each) {
   return items;
 }
 
+/// Floats that the sums of all segments take, one after another in memory.
+int64_t segment_floats(const AttentionCall& call, std::span<const Item> items) {
+  int64_t segments = 0;
+  int rows = 0;
+  for (const Item& item : items) {
+    segments += last_position(call.batch, item) / kSegmentTokens + 1;
+    rows = std::max(rows, item.rows);
+  }
+  return segments * rounded(Sums::floats(rows * call.q.cols / call.cache.width(), call.cache.head_width()));
+}
+
 /// Few items and long contexts: segments run side by side.
 void attend_by_segments(CpuCore& core, const AttentionCall& call, std::span<const Item> items, const auto& workspace) {
   struct Piece {
@@ -295,6 +307,7 @@ void attend_paged(CpuCore& core, const AttentionCall& call) {
   const std::vector<Item> items = cut_into_items(call, rows_each);
   if (items.empty()) return;
 
+  const Arena::Scope scope(core.arena);
   const int64_t floats = Workspace::floats(rows_each * group, call.cache.head_width());
   float* memory = core.arena.array<float>(static_cast<size_t>(floats * core.pool.threads()));
   const auto workspace = [&](int64_t worker) {
@@ -302,7 +315,8 @@ void attend_paged(CpuCore& core, const AttentionCall& call) {
   };
   const auto count = static_cast<int64_t>(items.size());
   // Below four items a thread, the last ones to finish leave threads idle.
-  if (count < 4 * core.pool.threads() && last_position(call.batch, items[0]) >= kSegmentTokens) {
+  if (count < 4 * core.pool.threads() && last_position(call.batch, items[0]) >= kSegmentTokens &&
+      segment_floats(call, items) <= kMostSegmentFloats) {
     attend_by_segments(core, call, items, workspace);
     return;
   }

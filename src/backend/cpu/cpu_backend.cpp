@@ -63,6 +63,14 @@ void check_batch(const Batch& batch, int64_t cache_slots) {
   for (const int32_t block : batch.blocks) CHECK(block >= 0 && block < cache_slots / kBlockTokens);
 }
 
+std::string_view kv_name(KvFormat format) {
+  switch (format) {
+    case KvFormat::f16: return "f16";
+    case KvFormat::q8: return "q8";
+    default: return "f32";
+  }
+}
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
@@ -180,8 +188,8 @@ class CpuBackend final : public Backend {
 
   std::string description() const override {
     const int threads = core_.pool.threads();
-    return fmt::format("cpu {} {} kv={}, {} thread{}", core_.kernels.name, core_.exact ? "exact" : "int8",
-                       kv_ == KvFormat::f16 ? "f16" : "f32", threads, threads == 1 ? "" : "s");
+    return fmt::format("cpu {} {} kv={}, {} thread{}", core_.kernels.name, core_.exact ? "exact" : "int8", kv_name(kv_),
+                       threads, threads == 1 ? "" : "s");
   }
 
  private:

@@ -87,6 +87,7 @@ void run_piece(const CpuCore& core, const Activations& x, const Piece& piece, fl
 
 void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
   if (x.rows == 0) return;
+  const Arena::Scope scope(core.arena);
   Activations activations{
       .values = x.data, .quants = nullptr, .scales = nullptr, .sums = nullptr, .tokens = x.rows, .cols = x.cols};
   int64_t row_count = 0;
