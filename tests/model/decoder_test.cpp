@@ -15,6 +15,7 @@ const BackendOptions kArithmetics[] = {
     {.threads = 2, .kernels = "", .exact = false, .kv = KvFormat::f16},
     {.threads = 2, .kernels = "", .exact = false, .kv = KvFormat::f32},
     {.threads = 2, .kernels = "scalar", .exact = false, .kv = KvFormat::f16},
+    {.threads = 2, .kernels = "", .exact = false, .kv = KvFormat::q8},
 };
 
 TEST(Decoder, ChunkedPromptGivesTheBitsOfTheWholePrompt) {
@@ -120,8 +121,8 @@ TEST(Decoder, LimitsSayWhatTheConfigurationSays) {
   Runner exact(checkpoint, kArithmetics[0]), half(checkpoint, kArithmetics[1]);
   EXPECT_EQ(exact.model().limits().vocabulary, 200);
   EXPECT_EQ(exact.model().limits().context, 4096);
-  EXPECT_EQ(exact.model().limits().cache_bytes_per_block, 2u * 2 * 16 * 32 * 4);
-  EXPECT_EQ(half.model().limits().cache_bytes_per_block, 2u * 2 * 16 * 32 * 2);
+  EXPECT_EQ(exact.model().limits().cache_bytes_per_block, 2u * 2 * 16 * 64 * 4);
+  EXPECT_EQ(half.model().limits().cache_bytes_per_block, 2u * 2 * 16 * 64 * 2);
 }
 
 std::string refusal(RandomCheckpoint& checkpoint) {

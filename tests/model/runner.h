@@ -26,7 +26,7 @@ class RandomCheckpoint final : public Checkpoint {
                     .hidden = 64,
                     .heads = 6,
                     .kv_heads = 2,
-                    .head_width = 16,
+                    .head_width = 32,
                     .ffn = 96,
                     .vocabulary = 200,
                     .context = 4096,
