@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/vocabulary.h"
+#include "backend/batch.h"
 
 namespace lancet {
 
