@@ -1,5 +1,7 @@
 #include "engine/channel.h"
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace lancet {
@@ -8,18 +10,26 @@ void Channel::send(GenerationEvent event) {
   {
     const std::lock_guard lock(mutex_);
     CHECK(!closed_);
-    const bool final = !std::holds_alternative<TextDelta>(event);
-    events_.push_back(std::move(event));
-    closed_ = final;
+    closed_ = std::holds_alternative<Finished>(event) || std::holds_alternative<Failed>(event);
+    if (closed_) {
+      final_.emplace(std::move(event));
+    } else {
+      events_.push_back(std::move(event));
+    }
   }
   changed_.notify_one();
-  if (on_event_) on_event_();
+  if (!on_event_) return;
+  try {
+    on_event_();
+  } catch (const std::exception&) {
+    // The caller finds the event when it looks next; the engine cannot do more for it.
+  }
 }
 
 std::optional<GenerationEvent> Channel::receive(std::chrono::milliseconds patience) {
   std::unique_lock lock(mutex_);
-  if (patience.count() > 0) changed_.wait_for(lock, patience, [this] { return !events_.empty(); });
-  if (events_.empty()) return std::nullopt;
+  if (patience.count() > 0) changed_.wait_for(lock, patience, [this] { return !empty(); });
+  if (events_.empty()) return std::exchange(final_, std::nullopt);
   GenerationEvent event = std::move(events_.front());
   events_.pop_front();
   return event;

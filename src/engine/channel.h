@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 
 #include "base/budget.h"
 #include "engine/generation.h"
@@ -17,7 +18,9 @@ class Channel {
   explicit Channel(std::function<void()> on_event) : on_event_(std::move(on_event)) {}
 
   // The engine's end.
-  void send(GenerationEvent);  // a final event closes the channel; later events are a bug
+  /// A final event closes the channel; later events are a bug. Throws std::bad_alloc, but never for a final event: its
+  /// place is kept. What on_event throws is dropped: the engine cannot answer for it.
+  void send(GenerationEvent);
   bool cancelled() const { return cancelled_.raised(); }
 
   // The caller's end.
@@ -25,12 +28,15 @@ class Channel {
   void cancel() { cancelled_.raise(); }
 
  private:
+  bool empty() const { return events_.empty() && !final_; }
+
   const std::function<void()> on_event_;
   CancelFlag cancelled_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<GenerationEvent> events_;  // guarded by mutex_
-  bool closed_ = false;                 // guarded by mutex_
+  std::deque<GenerationEvent> events_;    // guarded by mutex_
+  std::optional<GenerationEvent> final_;  // guarded by mutex_
+  bool closed_ = false;                   // guarded by mutex_
 };
 
 }  // namespace lancet

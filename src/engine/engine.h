@@ -1,7 +1,10 @@
 // Many requests, one model: submit, step. Not thread-safe and starts no thread; tests call step() themselves.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "base/histogram.h"
 #include "engine/generation.h"
@@ -19,9 +22,11 @@ struct EngineOptions {
   /// are cut to fit, by the costs measured so far.
   double step_stretch = 2.5;
   // Beyond these submit throws Error{busy}.
-  int max_waiting = 256;             // requests
-  int64_t max_waiting_tokens = 0;    // prompt tokens of waiting requests; 0: four times the context
+  int max_waiting = 256;           // requests
+  int64_t max_waiting_tokens = 0;  // prompt tokens of waiting requests; 0: four times the context
   bool prefix_reuse = true;
+  /// The clock; empty: std::chrono::steady_clock. For tests.
+  std::function<std::chrono::steady_clock::time_point()> now;
 };
 
 struct EngineStats {
@@ -42,28 +47,37 @@ struct EngineStats {
 class Engine {
  public:
   /// Allocates the model's cache. All references must outlive the engine.
+  /// Throws Error{bad_request} for options that nothing could run with.
   Engine(Model&, const Tokenizer&, EngineOptions);
   ~Engine();
   /// Throws Error{busy} when the queue is full, Error{context_overflow} with numbers when the request can never fit.
   Generation submit(GenerationRequest);
-  /// Runs one step; false: nothing to do. A fault in the step fails the requests that were in it, not the engine.
-  bool step();
+  /// Runs one step; false: nothing to do. A fault in the step fails the requests that were in it, not the engine:
+  /// nothing is thrown, whatever the model, the memory or a request does.
+  bool step() noexcept;
   EngineStats stats() const;
   /// Longest prompt + generation that a request may ask for. Any thread.
   int context() const;
   /// Queue length beyond which requests are refused. Any thread.
   int max_waiting() const;
+  /// Prompt tokens in the queue beyond which requests are refused. Any thread.
+  int64_t max_waiting_tokens() const;
+  /// What every request was doing when the last step began, in lines for a log. Any thread, also while a step hangs.
+  std::string dump() const;
 
   // For EngineThread, which puts a lock between callers and the engine:
   /// Throws what submit would throw about the request itself. Any thread.
   void check(const GenerationRequest&) const;
-  /// Queues a checked request whose caller holds the other end of the channel.
-  void enqueue(GenerationRequest, std::shared_ptr<Channel>);
+  /// Throws Error{busy} if a prompt of so many tokens may not join a queue of so many requests and tokens. Any thread.
+  void check_room(size_t prompt, int waiting, int64_t waiting_tokens) const;
+  /// Queues a checked request whose caller holds the other end of the channel; without memory for it, fails it.
+  void enqueue(GenerationRequest, std::shared_ptr<Channel>) noexcept;
   /// Ends every request with Failed{unavailable, message}.
   void fail_all(const std::string& message);
 
+  struct State;  // defined in engine_state.h, for the engine's own files
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 

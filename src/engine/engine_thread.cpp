@@ -4,8 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
-
-#include <fmt/format.h>
+#include <utility>
 
 #include "engine/channel.h"
 
@@ -24,10 +23,11 @@ struct EngineThread::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<Entry> inbox;  // guarded by mutex
+  int64_t inbox_tokens = 0;  // guarded by mutex: of the inbox's prompts
   EngineStats stats;         // guarded by mutex: as of the last step; waiting includes what was taken since
   bool stopping = false;     // guarded by mutex
   std::atomic<std::chrono::steady_clock::time_point> step_began = {};  // zero: no step runs
-  std::jthread thread;       // last: joined before the fields above go
+  std::jthread thread;                                                 // last: joined before the fields above go
 };
 
 EngineThread::EngineThread(Engine& engine) : state_(std::make_unique<State>(engine)) {
@@ -51,10 +51,11 @@ Generation EngineThread::submit(GenerationRequest request) {
   auto channel = std::make_shared<Channel>(request.on_event);
   {
     const std::lock_guard lock(state_->mutex);
-    const int waiting = state_->stats.waiting + static_cast<int>(state_->inbox.size());
-    if (waiting >= state_->engine.max_waiting())
-      throw Error(Fault::busy, fmt::format("{} requests are waiting already", waiting));
+    const auto prompt = request.prompt.size();
+    state_->engine.check_room(prompt, state_->stats.waiting + static_cast<int>(state_->inbox.size()),
+                              state_->stats.waiting_tokens + state_->inbox_tokens);
     state_->inbox.push_back({std::move(request), channel});
+    state_->inbox_tokens += static_cast<int64_t>(prompt);
   }
   state_->changed.notify_one();
   return Generation(std::move(channel));
@@ -64,6 +65,7 @@ EngineStats EngineThread::stats() const {
   const std::lock_guard lock(state_->mutex);
   EngineStats stats = state_->stats;
   stats.waiting += static_cast<int>(state_->inbox.size());
+  stats.waiting_tokens += state_->inbox_tokens;
   return stats;
 }
 
@@ -73,6 +75,8 @@ std::chrono::milliseconds EngineThread::step_age() const {
   if (began == steady_clock::time_point{}) return milliseconds(0);
   return duration_cast<milliseconds>(steady_clock::now() - began);
 }
+
+std::string EngineThread::dump() const { return state_->engine.dump(); }
 
 int EngineThread::context() const { return state_->engine.context(); }
 
@@ -85,7 +89,9 @@ void EngineThread::State::loop() {
       if (idle) changed.wait(lock, [this] { return stopping || !inbox.empty(); });
       if (stopping) return;
       taken.swap(inbox);
-      stats.waiting += static_cast<int>(taken.size());  // until the step's numbers come, or submit would let more in
+      // Until the step's numbers come, or submit would let more in.
+      stats.waiting += static_cast<int>(taken.size());
+      stats.waiting_tokens += std::exchange(inbox_tokens, 0);
     }
     for (Entry& entry : taken) engine.enqueue(std::move(entry.request), std::move(entry.channel));
     step_began = std::chrono::steady_clock::now();

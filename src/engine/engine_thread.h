@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "engine/engine.h"
 
@@ -18,6 +19,9 @@ class EngineThread {
   int context() const;
   /// How long the step that runs now has been running; zero when idle. Any thread.
   std::chrono::milliseconds step_age() const;
+  /// What every request was doing when the last step began, in lines for a log: for a watchdog that finds step_age()
+  /// too high. Any thread, also while the step hangs.
+  std::string dump() const;
 
  private:
   struct State;

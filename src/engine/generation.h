@@ -26,9 +26,9 @@ struct RepetitionRule {
 
 /// What a request wants to know.
 enum class GenerationKind {
-  text,       // tokens after the prompt
-  mean_state, // the mean of the final states of the prompt's rows: an embedding
-  last_state, // the final state of the prompt's last row
+  text,        // tokens after the prompt
+  mean_state,  // the mean of the final states of the prompt's rows: an embedding
+  last_state,  // the final state of the prompt's last row
 };
 
 struct GenerationRequest {

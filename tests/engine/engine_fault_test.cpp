@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <new>
+#include <stdexcept>
 
 #include "engine/engine.h"
 #include "engine/outcome.h"
@@ -46,7 +47,8 @@ TEST(EngineFaults, RoomForTwoOfTwentyRequestsGivesTheSameTokens) {
   const auto requests = requests_of(1, 20, 40, 50);
   HashModel model(kVocabulary);
   EngineStats stats;
-  const auto outcomes = run_together(model, requests, {.blocks = 12, .max_sequences = 20}, &stats);
+  const auto outcomes =
+      run_together(model, requests, {.blocks = 12, .max_sequences = 20, .max_waiting_tokens = 1000}, &stats);
   for (size_t i = 0; i < requests.size(); i++) {
     EXPECT_EQ(outcomes[i].tokens, run_alone(requests[i]).tokens) << i;
     EXPECT_EQ(outcomes[i].final_events, 1);
@@ -131,6 +133,32 @@ TEST(EngineFaults, BlocksBehindNonFiniteLogitsAreNotReused) {
   for (const Outcome& outcome : outcomes) EXPECT_TRUE(outcome.failed);
   EXPECT_EQ(stats.cached_tokens, 0u);
   EXPECT_EQ(stats.failed, 2u);
+}
+
+TEST(EngineFaults, AModelThatThrowsAnythingOrSaysTooLittleFailsOnlyItsStep) {
+  HashModel model(kVocabulary);
+  Engine engine(model, tokenizer(), {.blocks = 16, .max_sequences = 1});
+  const auto requests = requests_of(6, 3, 20, 5);
+  std::vector<Generation> generations;
+  for (const GenerationRequest& request : requests) generations.push_back(engine.submit(request));
+  model.before_step = [](int step, const Batch&) {
+    if (step == 0) throw 7;
+    if (step == 1) throw std::runtime_error("a backend's own words");
+  };
+  while (engine.step()) {}
+  std::vector<Outcome> outcomes(3);
+  for (size_t i = 0; i < 3; i++) outcomes[i].drain(generations[i]);
+  ASSERT_TRUE(outcomes[0].failed && outcomes[1].failed);
+  EXPECT_EQ(outcomes[1].failed->message, "a backend's own words");
+  EXPECT_EQ(outcomes[2].tokens, run_alone(requests[2]).tokens);
+}
+
+TEST(EngineFaults, ACallerThatCannotBeWokenIsNobodyElsesProblem) {
+  HashModel model(kVocabulary);
+  auto requests = requests_of(7, 2, 20, 5);
+  requests[0].on_event = [] { throw std::runtime_error("asleep"); };
+  const auto outcomes = run_together(model, requests, {.blocks = 16});
+  for (size_t i = 0; i < 2; i++) EXPECT_EQ(outcomes[i].tokens, run_alone(requests_of(7, 2, 20, 5)[i]).tokens);
 }
 
 TEST(EngineFaults, AnEngineThatDiesEndsEveryRequestAsUnavailable) {

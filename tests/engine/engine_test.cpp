@@ -52,6 +52,7 @@ EngineStats run_workload(uint64_t seed) {
                 {.blocks = 15 + static_cast<int>(random.below(20)),
                  .max_sequences = 1 + static_cast<int>(random.below(8)),
                  .max_batch_rows = 1 + static_cast<int>(random.below(60)),
+                 .max_waiting_tokens = 10'000,
                  .prefix_reuse = random.below(4) != 0});
   std::vector<Running> all;
   all.reserve(24);

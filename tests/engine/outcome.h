@@ -25,12 +25,24 @@ struct Outcome {
   std::vector<TokenId> tokens;
   std::optional<Finished> finished;
   std::optional<Failed> failed;
+  std::vector<TokenScore> prompt_scores;
+  std::vector<float> state;
   int final_events = 0;
   void take(const GenerationEvent& event) {
     if (const auto* delta = std::get_if<TextDelta>(&event)) {
       EXPECT_EQ(final_events, 0) << "an event after the final one";
       text += delta->text;
       tokens.insert(tokens.end(), delta->tokens.begin(), delta->tokens.end());
+      return;
+    }
+    if (const auto* scores = std::get_if<PromptScores>(&event)) {
+      EXPECT_TRUE(final_events == 0 && tokens.empty() && prompt_scores.empty()) << "prompt scores come first, once";
+      prompt_scores = scores->scores;
+      return;
+    }
+    if (const auto* pooled = std::get_if<PooledState>(&event)) {
+      EXPECT_EQ(final_events, 0) << "an event after the final one";
+      state = pooled->values;
       return;
     }
     final_events++;
