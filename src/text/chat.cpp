@@ -42,11 +42,34 @@ std::string refusal_text(const Error& error) {
   return text;
 }
 
+/// The text up to the end of the last message's own text. Templates may trim that, or put more behind it.
+MarkedText cut_after_final(const MarkedText& text, const NormalConversation& normal) {
+  const NormalMessage& last = normal.messages.back();
+  std::string wanted;
+  for (const ContentPart& part : last.message.content) wanted = part.text;
+  size_t at = wanted.empty() ? std::string::npos : text.str().rfind(wanted);
+  if (at == std::string::npos) {
+    const size_t end = wanted.find_last_not_of(" \t\r\n");
+    const size_t begin = wanted.find_first_not_of(" \t\r\n");
+    wanted = end == std::string::npos ? "" : wanted.substr(begin, end - begin + 1);
+    at = wanted.empty() ? std::string::npos : text.str().rfind(wanted);
+  }
+  if (at == std::string::npos)
+    throw Error(Fault::bad_request,
+                message_place(last.source, last.message.role) +
+                    " cannot be continued: the prompt does not have its text as it was sent",
+                "continue_final_message");
+  MarkedText cut;
+  cut.append_slice(text, 0, at + wanted.size());
+  return cut;
+}
+
 }  // namespace
 
 struct ChatTemplate::Compiled {
   ChatRenderer renderer;
   TemplateTraits traits;
+  std::string source;
 
   /// One attempt: nothing if the template refuses, with its reason in `refusal`.
   std::optional<MarkedText> attempt(const NormalConversation& normal, const Conversation& sent, Budget& budget,
@@ -148,8 +171,10 @@ void ChatTemplate::Compiled::note_silence(const Conversation& sent, std::vector<
 
 ChatTemplate::ChatTemplate(std::string_view source, std::string bos, std::string eos, std::function<std::tm()> now) {
   Budget budget("compiling the chat template", kCompileLimits);
-  compiled_ = std::make_unique<Compiled>(Compiled{
-      {JinjaTemplate(source, budget), std::move(bos), std::move(eos), now ? std::move(now) : local_time, {}}, {}});
+  compiled_ = std::make_unique<Compiled>(
+      Compiled{{JinjaTemplate(source, budget), std::move(bos), std::move(eos), now ? std::move(now) : local_time, {}},
+               {},
+               std::string(source)});
   compiled_->traits = probe_template(compiled_->renderer);
 }
 
@@ -161,10 +186,13 @@ RenderedPrompt ChatTemplate::render(const Conversation& sent, Budget& budget) co
     throw Error(Fault::bad_request, "messages is empty, wanted at least one message", "messages");
   }
   NormalConversation normal = contract_form(sent, compiled_->traits.user_lists);
-  const MarkedText text = compiled_->accepted(normal, sent, budget);
+  MarkedText text = compiled_->accepted(normal, sent, budget);
+  if (sent.continue_final) text = cut_after_final(text, normal);
   compiled_->note_silence(sent, normal.notes);
   return {pieces_of(text), std::move(normal.notes)};
 }
+
+bool ChatTemplate::mentions(std::string_view name) const { return compiled_->source.find(name) != std::string::npos; }
 
 const std::string& ChatTemplate::default_system_prompt() const { return compiled_->traits.default_system_prompt; }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include "base/budget.h"
@@ -41,6 +42,9 @@ struct Conversation {
   std::vector<ChatMessage> messages;
   boost::json::value tools;  // array as sent, or null
   bool add_generation_prompt = true;
+  bool continue_final = false;  // the prompt ends where the text of the last message ends
+  /// Further variables of the template; none named as one that every template gets.
+  boost::json::object variables;
 };
 
 /// What normalisation did, so that the answer can say it (promise P3).
@@ -70,6 +74,9 @@ class ChatTemplate {
 
   /// What the template puts in front of a conversation that has no system message; empty if nothing.
   const std::string& default_system_prompt() const;
+
+  /// True if the template's text has that name somewhere: a variable that it does not name changes nothing.
+  bool mentions(std::string_view name) const;
 
  private:
   struct Compiled;

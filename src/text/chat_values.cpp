@@ -90,6 +90,8 @@ MarkedText ChatRenderer::render(const NormalConversation& normal, size_t count, 
   messages.reserve(count);
   for (size_t i = 0; i < count; i++) messages.push_back(message_value(normal.messages[i].message, traits, budget));
   JinjaTemplate::Variables variables;
+  for (const auto& [name, value] : sent.variables)
+    variables.emplace_back(std::string(name), JinjaValue::from_json(value, false));
   variables.emplace_back("messages", JinjaValue::list(std::move(messages)));
   variables.emplace_back("tools", JinjaValue::from_json(sent.tools, false));
   variables.emplace_back("add_generation_prompt", JinjaValue::boolean(sent.add_generation_prompt));
