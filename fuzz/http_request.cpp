@@ -31,7 +31,8 @@ Outcome parse(std::string_view bytes, size_t piece) {
     }
   }
   if (parser.state() != lancet::HttpParser::State::complete) return {parser.state(), parser.refusal().status, ""};
-  const auto response = lancet::early_response(parser.request(), {});
+  static const lancet::Access access({.api_keys = {"k"}, .allow_origins = {"https://a.example"}}, "127.0.0.1");
+  const auto response = lancet::early_response(parser.request(), access);
   if (response) lancet::response_head(*response, {});
   return {parser.state(), response ? response->status : 0, parser.request().body};
 }

@@ -22,7 +22,16 @@ void GenerationAnswer::begin(Output& output) {
   output.head = std::move(head);
 }
 
-void GenerationAnswer::take(int index, const TextDelta& delta, Output& output) {
+ChunkContext GenerationAnswer::place(int index) const {
+  const Choice& choice = choices_[static_cast<size_t>(index)];
+  const size_t prompt = static_cast<size_t>(index / options_.choices_per_prompt);
+  return {.choice = index,
+          .text_offset = choice.characters,
+          .so_far = {.prompt_tokens = options_.prompt_tokens[prompt], .completion_tokens = choice.tokens}};
+}
+
+/// Text and scores that became certain.
+void GenerationAnswer::show(int index, const TextDelta& delta, Output& output) {
   Choice& choice = choices_[static_cast<size_t>(index)];
   if (!options_.stream) {
     choice.result.text += delta.text;
@@ -30,27 +39,53 @@ void GenerationAnswer::take(int index, const TextDelta& delta, Output& output) {
     return;
   }
   begin(output);
-  if (!choice.has_role) output.bytes += role_event(options_.identity, index);
-  choice.has_role = true;
+  output.bytes += delta_event(options_.identity, place(index), delta);
+  if (!options_.identity.scores) return;
+  for (const TokenScore& score : delta.scores)
+    choice.characters += shown_characters(*options_.identity.tokenizer, score.token);
+}
+
+/// What comes before an answer's own text: the role, or the prompt.
+void GenerationAnswer::open(int index, const PromptScores& prompt, Output& output) {
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  if (choice.begun) return;
+  choice.begun = true;
+  if (options_.stream) {
+    begin(output);
+    output.bytes += role_event(options_.identity, place(index));
+  }
+  if (options_.echo.empty()) return;
+  const Echo& echo = options_.echo[static_cast<size_t>(index / options_.choices_per_prompt)];
+  TextDelta shown{.text = echo.text};
+  if (options_.identity.scores && prompt.scores.size() > echo.hidden_tokens)
+    shown.scores.assign(prompt.scores.begin() + static_cast<std::ptrdiff_t>(echo.hidden_tokens), prompt.scores.end());
+  show(index, shown, output);
+}
+
+void GenerationAnswer::take(int index, const PromptScores& prompt, Output& output) { open(index, prompt, output); }
+
+void GenerationAnswer::take(int index, const TextDelta& delta, Output& output) {
+  open(index, {}, output);
+  choices_[static_cast<size_t>(index)].tokens += static_cast<int>(delta.tokens.size());
   if (delta.text.empty() && delta.scores.empty()) return;  // tokens whose text is still held back
-  output.bytes += delta_event(options_.identity, index, delta, choice.text_bytes);
-  choice.text_bytes += delta.text.size();
+  show(index, delta, output);
 }
 
 void GenerationAnswer::finish(int index, const Finished& finished, Output& output) {
+  open(index, {}, output);
   Choice& choice = choices_[static_cast<size_t>(index)];
   choice.generation.reset();
   choice.done = true;
   choice.result.finished = finished;
-  if (!options_.stream) return;
-  begin(output);
-  if (!choice.has_role) output.bytes += role_event(options_.identity, index);
-  output.bytes += finish_event(options_.identity, index, finished);
+  choice.tokens = finished.usage.completion_tokens;
+  if (options_.stream) output.bytes += finish_event(options_.identity, place(index), finished);
 }
 
 void GenerationAnswer::fail(const Error& error, Output& output) {
   choices_.clear();  // cancels the others
   output.finished = true;
+  output.facts.reason = code_of(error);
+  output.facts.reason = code_of(error);
   if (options_.stream && begun_) {
     output.bytes += "data: " + error_json(error) + "\n\n";
     output.broken = true;
@@ -72,17 +107,37 @@ Usage GenerationAnswer::total() const {
   return total;
 }
 
+AnswerFacts GenerationAnswer::facts() const {
+  const Usage usage = total();
+  const FinishReason reason = choices_.front().result.finished.reason;
+  return {.reason = reason == FinishReason::length ? "length"
+                    : reason == FinishReason::stop ? "stop"
+                                                   : "repetition",
+          .prompt_tokens = usage.prompt_tokens,
+          .cached_tokens = usage.cached_tokens,
+          .generated_tokens = usage.completion_tokens};
+}
+
 void GenerationAnswer::complete(Output& output) {
   output.finished = true;
+  const Usage used = total();
+  output.facts = {.reason = std::string(reason_name(choices_.front().result.finished.reason)),
+                  .prompt_tokens = used.prompt_tokens,
+                  .cached_tokens = used.cached_tokens,
+                  .generated_tokens = used.completion_tokens};
+  output.facts = facts();
   if (options_.stream) {
-    if (options_.identity.include_usage) output.bytes += usage_event(options_.identity, total());
+    if (options_.identity.include_usage) {
+      AnswerTimings timings;
+      for (const Choice& choice : choices_) timings.add(choice.result.finished);
+      output.bytes += usage_event(options_.identity, used, timings);
+    }
     output.bytes += "data: [DONE]\n\n";
     return;
   }
-  const Usage usage = total();
   std::vector<ChoiceResult> results;
   for (Choice& choice : choices_) results.push_back(std::move(choice.result));
-  output.head = HttpResponse{.fields = options_.fields, .body = whole_json(options_.identity, results, usage)};
+  output.head = HttpResponse{.fields = options_.fields, .body = whole_json(options_.identity, results, used)};
 }
 
 Output GenerationAnswer::poll() {
@@ -93,6 +148,7 @@ Output GenerationAnswer::poll() {
       if (!event) break;
       const int index = static_cast<int>(i);
       if (const auto* delta = std::get_if<TextDelta>(&*event)) take(index, *delta, output);
+      if (const auto* scores = std::get_if<PromptScores>(&*event)) take(index, *scores, output);
       if (const auto* finished = std::get_if<Finished>(&*event)) finish(index, *finished, output);
       if (const auto* failed = std::get_if<Failed>(&*event)) {
         fail(Error(failed->fault, failed->message), output);

@@ -11,13 +11,21 @@
 
 namespace lancet {
 
+/// A prompt that is shown before its continuation.
+struct Echo {
+  std::string text;
+  size_t hidden_tokens = 0;  // at the start of the prompt, that the client did not send: bos
+};
+
 class GenerationAnswer : public RunningAnswer {
  public:
   struct Options {
     AnswerIdentity identity;
     bool stream = false;
     int choices_per_prompt = 1;
-    HttpFields fields;  // of the head
+    std::vector<Echo> echo;          // a prompt each, or empty: prompts are not shown
+    std::vector<int> prompt_tokens;  // a prompt each
+    HttpFields fields;               // of the head
   };
 
   GenerationAnswer(Options options, std::vector<Generation> generations);
@@ -30,17 +38,23 @@ class GenerationAnswer : public RunningAnswer {
   struct Choice {
     std::optional<Generation> generation;  // until its final event
     ChoiceResult result;
-    size_t text_bytes = 0;
-    bool has_role = false;
+    size_t characters = 0;  // of text that was sent
+    int tokens = 0;         // generated so far
+    bool begun = false;     // role or echo are out
     bool done = false;
   };
 
   void take(int index, const TextDelta&, Output&);
+  void take(int index, const PromptScores&, Output&);
+  void show(int index, const TextDelta&, Output&);
+  void open(int index, const PromptScores&, Output&);
+  ChunkContext place(int index) const;
   void finish(int index, const Finished&, Output&);
   void fail(const Error&, Output&);
   void begin(Output&);
   void complete(Output&);
   Usage total() const;
+  AnswerFacts facts() const;
 
   Options options_;
   std::vector<Choice> choices_;

@@ -2,22 +2,17 @@
 #include "server/requests.h"
 
 #include <algorithm>
-#include <cfloat>
-#include <cmath>
 
 #include <fmt/format.h>
-
-#include <boost/json/serialize.hpp>
 
 #include "base/json.h"
 #include "server/errors.h"
 #include "server/fields.h"
+#include "server/messages.h"
 
 namespace lancet {
 namespace json = boost::json;
 namespace {
-
-constexpr std::string_view kSource = "the request";
 
 json::value parse_body(std::string_view body, const ServerLimits& limits, Budget& budget) {
   const JsonLimits json_limits{limits.json_depth, limits.json_nodes, Fault::bad_request};
@@ -29,145 +24,28 @@ json::value parse_body(std::string_view body, const ServerLimits& limits, Budget
   }
 }
 
-/// The member if it is there and not null: null means "the default" everywhere.
-std::optional<JsonView> member(const JsonView& view, std::string_view key) { return view.find(key); }
+/// A parsed body and its reader.
+struct ParsedBody {
+  ParsedBody(std::string_view text, Body body, const ServerLimits& limits, Budget& budget)
+      : value(parse_body(text, limits, budget)),
+        root(value, "the request", Fault::bad_request),
+        reader(root, body, limits) {}
+  ParsedBody(const ParsedBody&) = delete;
 
-bool flag(const JsonView& root, std::string_view key, bool otherwise) {
-  const auto view = member(root, key);
-  return view ? view->boolean() : otherwise;
+  const json::value value;
+  const JsonView root;
+  const FieldReader reader;
+};
+
+void add(std::vector<std::string>& into, std::vector<std::string> names) {
+  for (std::string& name : names) into.push_back(std::move(name));
 }
 
-[[noreturn]] void too_many(const JsonView& view, size_t found, size_t most) {
-  view.fail(fmt::format("at most {} elements and found {}", most, found));
-}
-
-std::vector<std::string> read_stop(const JsonView& view, const ServerLimits& limits) {
-  std::vector<std::string> stop;
-  const auto take = [&](const JsonView& text) {
-    if (text.string().empty() || text.string().size() > limits.stop_string_bytes)
-      text.fail(fmt::format("a string of 1 to {} bytes", limits.stop_string_bytes));
-    stop.emplace_back(text.string());
-  };
-  if (view.value().is_string()) {
-    if (!view.string().empty()) take(view);  // "" stops nothing; some clients send it as "none"
-    return stop;
-  }
-  if (!view.value().is_array()) view.fail("a string or an array of strings");
-  if (view.size() > limits.stop_strings) too_many(view, view.size(), limits.stop_strings);
-  for (size_t i = 0; i < view.size(); i++) take(view.element(i));
-  return stop;
-}
-
-void read_sampling(const JsonView& root, const ServerLimits& limits, GenerationFields& fields) {
-  SamplingParams& sampling = fields.sampling;
-  if (const auto view = member(root, "temperature")) sampling.temperature = view->number(0, 2);
-  // top_p 0 keeps the likeliest token, as does the smallest positive number; min_p 1 likewise, from below.
-  if (const auto view = member(root, "top_p")) sampling.top_p = std::max(view->number(0, 1), DBL_MIN);
-  if (const auto view = member(root, "min_p")) sampling.min_p = std::min(view->number(0, 1), std::nextafter(1.0, 0.0));
-  if (const auto view = member(root, "top_k"))
-    sampling.top_k = static_cast<int>(std::max<int64_t>(0, view->integer(-1, INT32_MAX)));
-  if (const auto view = member(root, "seed")) {
-    sampling.seed = static_cast<uint64_t>(view->integer(INT64_MIN, INT64_MAX));
-    fields.has_seed = true;
-  }
-  if (const auto view = member(root, "n")) fields.n = static_cast<int>(view->integer(1, limits.choices));
-}
-
-GenerationFields read_generation_fields(const JsonView& root, const ServerLimits& limits, Body body) {
-  GenerationFields fields;
-  fields.ignored = check_fields(root, body);
-  if (const auto view = member(root, "model")) fields.model = std::string(view->string());
-  read_sampling(root, limits, fields);
-  if (const auto view = member(root, "stop")) fields.stop = read_stop(*view, limits);
-  for (const std::string_view key : {"max_tokens", "max_completion_tokens"})  // the second wins
-    if (const auto view = key == "max_tokens" || body == Body::chat ? member(root, key) : std::nullopt)
-      fields.max_tokens = static_cast<int>(view->integer(1, INT32_MAX));
-  fields.stream = flag(root, "stream", false);
-  fields.ignore_eos = flag(root, "ignore_eos", false);
-  if (const auto view = member(root, "stream_options")) fields.include_usage = flag(*view, "include_usage", false);
-  return fields;
-}
-
-[[noreturn]] void refuse_image(const std::string& path) {
-  throw Error(Fault::unsupported, path + " is an image; this model as served here takes no images", path);
-}
-
-ContentPart read_part(const JsonView& view) {
-  const std::string_view type = view.at("type").string();
-  if (type == "text") return {.text = std::string(view.at("text").string())};
-  if (type == "refusal") return {.text = std::string(view.at("refusal").string())};
-  if (type == "image_url" || type == "input_image" || type == "image") refuse_image(view.path());
-  throw Error(Fault::unsupported, fmt::format("{} has the type {}, wanted text", view.path(), quoted(type)),
-              view.path());
-}
-
-void read_content(const JsonView& view, const ServerLimits& limits, ChatMessage& message) {
-  if (view.value().is_string()) {
-    message.content.push_back({.text = std::string(view.string())});
-    return;
-  }
-  if (!view.value().is_array()) view.fail("a string or an array of parts");
-  if (view.size() > limits.content_parts) too_many(view, view.size(), limits.content_parts);
-  message.content_is_list = true;
-  for (size_t i = 0; i < view.size(); i++) message.content.push_back(read_part(view.element(i)));
-}
-
-ToolCall read_tool_call(const JsonView& view) {
-  ToolCall call;
-  if (const auto id = member(view, "id")) call.id = std::string(id->string());
-  const JsonView function = view.at("function");
-  call.name = std::string(function.at("name").string());
-  // A string by the contract; some clients replay the object itself.
-  if (const auto arguments = member(function, "arguments"))
-    call.arguments =
-        arguments->value().is_object() ? json::serialize(arguments->value()) : std::string(arguments->string());
-  return call;
-}
-
-ChatMessage read_message(const JsonView& view, const ServerLimits& limits, std::vector<std::string>& ignored) {
-  static constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool"};
-  static constexpr std::string_view kKnown[] = {"role", "content", "name", "tool_calls", "tool_call_id"};
-  ChatMessage message;
-  const JsonView role = view.at("role");
-  message.role = std::string(role.string());
-  if (std::find(std::begin(kRoles), std::end(kRoles), message.role) == std::end(kRoles))
-    role.fail("system, developer, user, assistant or tool");
-  if (const auto content = member(view, "content")) read_content(*content, limits, message);
-  if (const auto name = member(view, "name")) message.name = std::string(name->string());
-  if (const auto id = member(view, "tool_call_id")) message.tool_call_id = std::string(id->string());
-  if (const auto calls = member(view, "tool_calls")) {
-    if (calls->size() > limits.tools) too_many(*calls, calls->size(), limits.tools);
-    for (size_t i = 0; i < calls->size(); i++) message.tool_calls.push_back(read_tool_call(calls->element(i)));
-  }
-  for (const auto& [key, value] : view.object())
-    if (!value.is_null() && std::find(std::begin(kKnown), std::end(kKnown), std::string_view(key)) == std::end(kKnown))
-      ignored.push_back(fmt::format("{}.{}", view.path(), std::string_view(key)));
-  return message;
-}
-
-json::value read_tools(const JsonView& root, const ServerLimits& limits) {
-  const auto tools = member(root, "tools");
-  if (!tools || tools->size() == 0) return nullptr;
-  if (tools->size() > limits.tools) too_many(*tools, tools->size(), limits.tools);
-  for (size_t i = 0; i < tools->size(); i++) {
-    const JsonView tool = tools->element(i);
-    const JsonView type = tool.at("type");
-    if (type.string() != "function") type.fail("function");
-    const JsonView name = tool.at("function").at("name");
-    if (name.string().empty()) name.fail("a name");
-  }
-  // "none" is kept by not telling the model of any tool.
-  const auto choice = member(root, "tool_choice");
-  if (choice && choice->string() == "none") return nullptr;
-  return tools->value();
-}
-
-void read_chat_logprobs(const JsonView& root, const ServerLimits& limits, SamplingParams& sampling) {
-  const bool wanted = flag(root, "logprobs", false);
-  const auto top = member(root, "top_logprobs");
-  if (top && !wanted && top->integer(0, limits.top_logprobs) > 0)
-    throw Error(Fault::bad_request, "top_logprobs needs logprobs to be true", "top_logprobs");
-  if (wanted) sampling.top_logprobs = top ? static_cast<int>(top->integer(0, limits.top_logprobs)) : 0;
+void read_chat_logprobs(const FieldReader& reader, SamplingParams& sampling) {
+  const bool wanted = reader.flag("logprobs", false);
+  const int top = reader.small_integer("top_logprobs").value_or(0);
+  if (top > 0 && !wanted) throw Error(Fault::bad_request, "top_logprobs needs logprobs to be true", "top_logprobs");
+  if (wanted) sampling.top_logprobs = top;
 }
 
 std::vector<TokenId> read_tokens(const JsonView& view, int vocabulary) {
@@ -198,68 +76,85 @@ std::vector<CompletionPrompt> read_prompts(const JsonView& view, int vocabulary,
   return prompts;
 }
 
-std::vector<std::string> unknown_keys(const JsonView& root, std::initializer_list<std::string_view> known) {
-  std::vector<std::string> unknown;
-  for (const auto& [key, value] : root.object())
-    if (std::find(known.begin(), known.end(), std::string_view(key)) == known.end()) unknown.emplace_back(key);
-  return unknown;
-}
-
-}  // namespace
-
-ChatRequest read_chat_request(std::string_view body, const ServerLimits& limits, Budget& budget) {
-  const json::value value = parse_body(body, limits, budget);
-  const JsonView root(value, std::string(kSource), Fault::bad_request);
-  ChatRequest request;
-  request.fields = read_generation_fields(root, limits, Body::chat);
-  read_chat_logprobs(root, limits, request.fields.sampling);
-  const JsonView messages = root.at("messages");
-  if (messages.size() == 0 || messages.size() > limits.messages)
-    messages.fail(fmt::format("1 to {} messages", limits.messages));
-  for (size_t i = 0; i < messages.size(); i++)
-    request.conversation.messages.push_back(read_message(messages.element(i), limits, request.fields.ignored));
-  request.conversation.tools = read_tools(root, limits);
-  request.conversation.add_generation_prompt = flag(root, "add_generation_prompt", true);
-  return request;
-}
-
-CompletionRequest read_completion_request(std::string_view body, int vocabulary, const ServerLimits& limits,
-                                          Budget& budget) {
-  const json::value value = parse_body(body, limits, budget);
-  const JsonView root(value, std::string(kSource), Fault::bad_request);
-  CompletionRequest request;
-  request.fields = read_generation_fields(root, limits, Body::completion);
-  if (const auto view = member(root, "logprobs"))
-    request.fields.sampling.top_logprobs = static_cast<int>(view->integer(0, limits.top_logprobs));
-  request.fields.parse_special = flag(root, "parse_special", false);
-  request.prompts = read_prompts(root.at("prompt"), vocabulary, limits);
+void check_answers(const CompletionRequest& request, const ServerLimits& limits) {
   if (request.prompts.size() * static_cast<size_t>(request.fields.n) > limits.prompts)
     throw Error(Fault::bad_request,
                 fmt::format("{} prompts with n {} are more than {} answers", request.prompts.size(), request.fields.n,
                             limits.prompts),
                 "n");
+  if (request.fields.max_tokens == 0 && !request.fields.echo)
+    throw Error(Fault::bad_request, "max_tokens is 0, wanted at least 1 without echo", "max_tokens");
+}
+
+}  // namespace
+
+ChatRequest read_chat_request(std::string_view text, const ServerLimits& limits, Budget& budget, int vocabulary) {
+  const ParsedBody body(text, Body::chat, limits, budget);
+  std::vector<std::string> unknown = check_fields(body.reader);
+  ChatRequest request{.fields = read_generation_fields(body.reader, vocabulary)};
+  read_chat_logprobs(body.reader, request.fields.sampling);
+  request.fields.ignored = std::move(unknown);
+  add(request.fields.ignored, idle_fields(body.reader, request.fields));
+  request.conversation = read_conversation(body.reader, request.fields.ignored);
   return request;
 }
 
-TokenizeRequest read_tokenize_request(std::string_view body, const ServerLimits& limits, Budget& budget) {
-  const json::value value = parse_body(body, limits, budget);
-  const JsonView root(value, std::string(kSource), Fault::bad_request);
-  const auto content = member(root, "content");
-  return {.text = std::string(content ? content->string() : root.at("prompt").string()),
-          .add_special = flag(root, "add_special", flag(root, "add_special_tokens", false)),
-          .parse_special = flag(root, "parse_special", false),
-          .with_pieces = flag(root, "with_pieces", false),
-          .ignored = unknown_keys(root, {"content", "prompt", "add_special", "add_special_tokens", "parse_special",
-                                         "with_pieces", "model"})};
+CompletionRequest read_completion_request(std::string_view text, int vocabulary, const ServerLimits& limits,
+                                          Budget& budget) {
+  const ParsedBody body(text, Body::completion, limits, budget);
+  std::vector<std::string> unknown = check_fields(body.reader);
+  CompletionRequest request{.fields = read_generation_fields(body.reader, vocabulary)};
+  request.fields.sampling.top_logprobs = body.reader.small_integer("logprobs").value_or(-1);
+  request.fields.parse_special = body.reader.flag("parse_special", false);
+  request.fields.echo = body.reader.flag("echo", false);
+  request.fields.ignored = std::move(unknown);
+  add(request.fields.ignored, idle_fields(body.reader, request.fields));
+  request.prompts = read_prompts(body.root.at("prompt"), vocabulary, limits);
+  check_answers(request, limits);
+  return request;
 }
 
-DetokenizeRequest read_detokenize_request(std::string_view body, int vocabulary, const ServerLimits& limits,
+EmbeddingRequest read_embedding_request(std::string_view text, int vocabulary, const ServerLimits& limits,
+                                        Budget& budget) {
+  const ParsedBody body(text, Body::embedding, limits, budget);
+  EmbeddingRequest request{.ignored = check_fields(body.reader)};
+  body.reader.string("model");
+  const auto choose = [&](std::string_view name, std::string_view usual, std::string_view other) {
+    const auto view = body.reader.find(name);
+    if (view && view->string() != usual && view->string() != other) view->fail(fmt::format("{} or {}", usual, other));
+    return view && view->string() == other;
+  };
+  request.base64 = choose("encoding_format", "float", "base64");
+  request.last = choose("pooling", "mean", "last");
+  request.dimensions = body.reader.small_integer("dimensions");
+  request.priority = body.reader.small_integer("priority").value_or(0);
+  if (const auto salt = body.reader.string("cache_salt")) request.cache_salt = salt_hash(*salt);
+  request.inputs = read_prompts(body.root.at("input"), vocabulary, limits);
+  return request;
+}
+
+TokenizeRequest read_tokenize_request(std::string_view text, const ServerLimits& limits, Budget& budget) {
+  const ParsedBody body(text, Body::tokenize, limits, budget);
+  TokenizeRequest request{.ignored = check_fields(body.reader)};
+  body.reader.string("model");
+  const auto content = body.reader.string("content");
+  const auto prompt = body.reader.string("prompt");
+  if (!content && !prompt) body.root.at("content");
+  request.text = content ? *content : *prompt;
+  request.add_special = body.reader.flag("add_special", body.reader.flag("add_special_tokens", false));
+  request.parse_special = body.reader.flag("parse_special", false);
+  request.with_pieces = body.reader.flag("with_pieces", false);
+  return request;
+}
+
+DetokenizeRequest read_detokenize_request(std::string_view text, int vocabulary, const ServerLimits& limits,
                                           Budget& budget) {
-  const json::value value = parse_body(body, limits, budget);
-  const JsonView root(value, std::string(kSource), Fault::bad_request);
-  return {.tokens = read_tokens(root.at("tokens"), vocabulary),
-          .special = flag(root, "special", false),
-          .ignored = unknown_keys(root, {"tokens", "special", "model"})};
+  const ParsedBody body(text, Body::detokenize, limits, budget);
+  DetokenizeRequest request{.ignored = check_fields(body.reader)};
+  body.reader.string("model");
+  request.tokens = read_tokens(body.root.at("tokens"), vocabulary);
+  request.special = body.reader.flag("special", false);
+  return request;
 }
 
 }  // namespace lancet

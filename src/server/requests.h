@@ -1,4 +1,4 @@
-// Request bodies as types. This is the only place where request JSON is read, and all validation is here: what comes
+// Request bodies as types. Request JSON is read here and in what this includes, and all validation is here: what comes
 // out can be computed. A field is used, or harmless and accepted, or refused by name, or unknown and reported; never
 // silently dropped.
 #pragma once
@@ -11,26 +11,11 @@
 #include <vector>
 
 #include "base/budget.h"
-#include "engine/sampling.h"
 #include "server/limits.h"
+#include "server/sampling_fields.h"
 #include "text/chat.h"
 
 namespace lancet {
-
-/// What chat and completions have in common.
-struct GenerationFields {
-  std::string model;  // as sent; any name is served by the one model
-  SamplingParams sampling;
-  bool has_seed = false;
-  std::optional<int> max_tokens;
-  std::vector<std::string> stop;
-  int n = 1;
-  bool stream = false;
-  bool include_usage = false;
-  bool ignore_eos = false;
-  bool parse_special = false;        // completions: the prompt may spell control tokens
-  std::vector<std::string> ignored;  // names of unknown fields
-};
 
 struct ChatRequest {
   GenerationFields fields;
@@ -42,6 +27,16 @@ using CompletionPrompt = std::variant<std::string, std::vector<TokenId>>;
 struct CompletionRequest {
   GenerationFields fields;
   std::vector<CompletionPrompt> prompts;  // not empty
+};
+
+struct EmbeddingRequest {
+  std::vector<CompletionPrompt> inputs;  // not empty
+  bool base64 = false;
+  bool last = false;  // pooling: the last state instead of the mean
+  std::optional<int> dimensions;
+  int priority = 0;
+  uint64_t cache_salt = 0;
+  std::vector<std::string> ignored;
 };
 
 struct TokenizeRequest {
@@ -60,8 +55,9 @@ struct DetokenizeRequest {
 
 /// All throw Error: bad_request or unsupported with the field as param; code invalid_json for what is no JSON.
 /// `vocabulary` bounds token ids.
-ChatRequest read_chat_request(std::string_view body, const ServerLimits&, Budget&);
+ChatRequest read_chat_request(std::string_view body, const ServerLimits&, Budget&, int vocabulary = INT32_MAX);
 CompletionRequest read_completion_request(std::string_view body, int vocabulary, const ServerLimits&, Budget&);
+EmbeddingRequest read_embedding_request(std::string_view body, int vocabulary, const ServerLimits&, Budget&);
 TokenizeRequest read_tokenize_request(std::string_view body, const ServerLimits&, Budget&);
 DetokenizeRequest read_detokenize_request(std::string_view body, int vocabulary, const ServerLimits&, Budget&);
 

@@ -2,6 +2,7 @@
 #include "server/responses.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include <fmt/format.h>
@@ -15,10 +16,37 @@ namespace lancet {
 namespace json = boost::json;
 namespace {
 
-/// JSON has no -infinity; OpenAI writes -9999 for "practically impossible".
-double finite(float logprob) { return std::max(static_cast<double>(logprob), -9999.0); }
+/// JSON has no -infinity; OpenAI writes -9999 for "practically impossible", and null where there is none: before the
+/// first token of a prompt.
+json::value finite(float logprob) {
+  if (std::isnan(logprob)) return nullptr;
+  return std::max(static_cast<double>(logprob), -9999.0);
+}
 
-std::string_view reason_name(FinishReason reason) { return reason == FinishReason::stop ? "stop" : "length"; }
+/// What ended the answer more exactly: the stop string, the stop token's id, or "repetition".
+void add_stop_reason(json::object& choice, const Finished& finished) {
+  if (finished.reason == FinishReason::repetition)
+    choice["stop_reason"] = "repetition";
+  else if (!finished.stop_string.empty())
+    choice["stop_reason"] = finished.stop_string;
+  else if (finished.stop_token)
+    choice["stop_reason"] = *finished.stop_token;
+}
+
+double per_second(int tokens, double ms) { return ms > 0 ? tokens * 1000.0 / ms : 0; }
+
+json::object timings_object(const AnswerTimings& timings) {
+  const int read = timings.usage.prompt_tokens - timings.usage.cached_tokens;
+  const int made = timings.usage.completion_tokens;
+  return {{"prompt_n", read},
+          {"prompt_ms", timings.times.prefill_ms},
+          {"prompt_per_second", per_second(read, timings.times.prefill_ms)},
+          {"predicted_n", made},
+          {"predicted_ms", timings.times.decode_ms},
+          {"predicted_per_second", per_second(made, timings.times.decode_ms)},
+          {"cache_n", timings.usage.cached_tokens},
+          {"queue_ms", timings.times.queue_ms}};
+}
 
 json::object scored_token(const Tokenizer& tokenizer, TokenId token, float logprob) {
   const std::string_view bytes = tokenizer.bytes(token);
@@ -46,13 +74,17 @@ json::value completion_logprobs(const AnswerIdentity& answer, const std::vector<
   json::array tokens, logprobs, tops, offsets;
   for (const TokenScore& score : scores) {
     const std::string token = utf8_lossy(answer.tokenizer->bytes(score.token));
-    json::object top;
-    for (const auto& [id, logprob] : score.top) top[utf8_lossy(answer.tokenizer->bytes(id))] = finite(logprob);
+    json::value top = nullptr;  // where nothing was predicted
+    if (!std::isnan(score.logprob)) {
+      json::object likeliest;
+      for (const auto& [id, logprob] : score.top) likeliest[utf8_lossy(answer.tokenizer->bytes(id))] = finite(logprob);
+      top = std::move(likeliest);
+    }
     tokens.push_back(json::value(token));
     logprobs.push_back(finite(score.logprob));
     tops.push_back(std::move(top));
     offsets.push_back(static_cast<int64_t>(text_offset));
-    text_offset += token.size();
+    text_offset += shown_characters(*answer.tokenizer, score.token);
   }
   return json::object{{"tokens", std::move(tokens)},
                       {"token_logprobs", std::move(logprobs)},
@@ -88,20 +120,36 @@ json::object whole_choice(const AnswerIdentity& answer, int index, const ChoiceR
     choice["logprobs"] = completion_logprobs(answer, result.scores, 0);
   }
   choice["finish_reason"] = reason_name(result.finished.reason);
-  if (!result.finished.stop_string.empty()) choice["stop_reason"] = result.finished.stop_string;
+  add_stop_reason(choice, result.finished);
   return choice;
 }
 
 std::string event(const json::value& value) { return "data: " + json::serialize(value) + "\n\n"; }
 
-std::string chunk(const AnswerIdentity& answer, json::array choices, json::value usage) {
+json::object chunk(const AnswerIdentity& answer, json::array choices) {
   json::object object = envelope(answer, answer.chat ? "chat.completion.chunk" : "text_completion");
   object["choices"] = std::move(choices);
-  if (answer.include_usage) object["usage"] = std::move(usage);
-  return event(object);
+  return object;
+}
+
+json::object usage_so_far(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+}
+
+json::object choice_chunk(const AnswerIdentity& answer, const ChunkContext& context, json::object entry) {
+  json::object object = chunk(answer, {std::move(entry)});
+  if (answer.continuous_usage)
+    object["usage"] = usage_so_far(context.so_far);
+  else if (answer.include_usage)
+    object["usage"] = nullptr;
+  return object;
 }
 
 }  // namespace
+
+std::string_view reason_name(FinishReason reason) { return reason == FinishReason::length ? "length" : "stop"; }
 
 uint64_t random_seed() {
   std::random_device device;
@@ -112,51 +160,79 @@ std::string random_id(std::string_view prefix) {
   return fmt::format("{}{:016x}{:08x}", prefix, random_seed(), random_seed() & 0xffffffffu);
 }
 
+size_t shown_characters(const Tokenizer& tokenizer, TokenId token) {
+  if (tokenizer.is_control(token)) return 0;
+  const std::string_view bytes = tokenizer.bytes(token);
+  return static_cast<size_t>(
+      std::count_if(bytes.begin(), bytes.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+void AnswerTimings::add(const Finished& finished) {
+  usage.prompt_tokens += finished.usage.prompt_tokens;
+  usage.completion_tokens += finished.usage.completion_tokens;
+  usage.cached_tokens += finished.usage.cached_tokens;
+  times.queue_ms = std::max(times.queue_ms, finished.timings.queue_ms);
+  times.prefill_ms = std::max(times.prefill_ms, finished.timings.prefill_ms);
+  times.decode_ms = std::max(times.decode_ms, finished.timings.decode_ms);
+}
+
 std::string whole_json(const AnswerIdentity& answer, const std::vector<ChoiceResult>& results, const Usage& total) {
   json::object object = envelope(answer, answer.chat ? "chat.completion" : "text_completion");
   json::array choices;
-  for (size_t i = 0; i < results.size(); i++) choices.push_back(whole_choice(answer, static_cast<int>(i), results[i]));
+  AnswerTimings timings;
+  for (size_t i = 0; i < results.size(); i++) {
+    choices.push_back(whole_choice(answer, static_cast<int>(i), results[i]));
+    timings.add(results[i].finished);
+  }
   object["choices"] = std::move(choices);
   object["usage"] = usage_object(total);
+  object["timings"] = timings_object(timings);
   return json::serialize(object);
 }
 
-std::string role_event(const AnswerIdentity& answer, int choice) {
+std::string role_event(const AnswerIdentity& answer, const ChunkContext& context) {
   if (!answer.chat) return "";  // completions have no role
-  json::object entry{{"index", choice},
+  json::object entry{{"index", context.choice},
                      {"delta", json::object{{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}},
                      {"logprobs", nullptr},
                      {"finish_reason", nullptr}};
-  return chunk(answer, {std::move(entry)}, nullptr);
+  return event(choice_chunk(answer, context, std::move(entry)));
 }
 
-std::string delta_event(const AnswerIdentity& answer, int choice, const TextDelta& delta, size_t text_offset) {
-  json::object entry{{"index", choice}};
+std::string delta_event(const AnswerIdentity& answer, const ChunkContext& context, const TextDelta& delta) {
+  json::object entry{{"index", context.choice}};
   if (answer.chat) {
     entry["delta"] = json::object{{"content", delta.text}};
     entry["logprobs"] = chat_logprobs(answer, delta.scores);
   } else {
     entry["text"] = delta.text;
-    entry["logprobs"] = completion_logprobs(answer, delta.scores, text_offset);
+    entry["logprobs"] = completion_logprobs(answer, delta.scores, context.text_offset);
   }
   entry["finish_reason"] = nullptr;
-  return chunk(answer, {std::move(entry)}, nullptr);
+  return event(choice_chunk(answer, context, std::move(entry)));
 }
 
-std::string finish_event(const AnswerIdentity& answer, int choice, const Finished& finished) {
-  json::object entry{{"index", choice}};
+std::string finish_event(const AnswerIdentity& answer, const ChunkContext& context, const Finished& finished) {
+  json::object entry{{"index", context.choice}};
   if (answer.chat)
     entry["delta"] = json::object{};
   else
     entry["text"] = "";
   entry["logprobs"] = nullptr;
   entry["finish_reason"] = reason_name(finished.reason);
-  if (!finished.stop_string.empty()) entry["stop_reason"] = finished.stop_string;
-  return chunk(answer, {std::move(entry)}, nullptr);
+  add_stop_reason(entry, finished);
+  json::object object = choice_chunk(answer, context, std::move(entry));
+  AnswerTimings timings;
+  timings.add(finished);
+  object["timings"] = timings_object(timings);
+  return event(object);
 }
 
-std::string usage_event(const AnswerIdentity& answer, const Usage& total) {
-  return chunk(answer, {}, usage_object(total));
+std::string usage_event(const AnswerIdentity& answer, const Usage& total, const AnswerTimings& timings) {
+  json::object object = chunk(answer, {});
+  object["usage"] = usage_object(total);
+  object["timings"] = timings_object(timings);
+  return event(object);
 }
 
 }  // namespace lancet

@@ -66,7 +66,8 @@ Answer handle_detokenize(const RequestContext& context) {
 
 Answer handle_apply_template(const RequestContext& context) {
   Budget budget = request_budget(context);
-  const ChatRequest request = read_chat_request(context.request.body, context.limits, budget);
+  const ChatRequest request =
+      read_chat_request(context.request.body, context.limits, budget, context.service.tokenizer->size());
   const Prompt prompt = chat_prompt(context, request, budget);
   return HttpResponse{
       .fields = report_fields(context, request.fields.ignored, prompt.notes),

@@ -86,8 +86,8 @@ def test_models(client):
     [
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": -1}, "max_tokens"),
-        ({"frequency_penalty": 1}, "frequency_penalty"),
-        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"frequency_penalty": 3}, "frequency_penalty"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"n": 1000}, "n"),
     ],
