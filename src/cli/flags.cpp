@@ -27,12 +27,20 @@ void Flags::add(std::string_view names, uint64_t& into, std::string_view help) {
   app_.add_option(std::string(names), into, std::string(help))->capture_default_str();
 }
 
+void Flags::add(std::string_view names, uint64_t& into, std::string_view help, uint64_t low, uint64_t high) {
+  app_.add_option(std::string(names), into, std::string(help))->capture_default_str()->check(CLI::Range(low, high));
+}
+
 void Flags::add(std::string_view names, bool& into, std::string_view help) {
   app_.add_flag(std::string(names), into, std::string(help));
 }
 
 void Flags::add(std::string_view names, std::vector<int32_t>& into, std::string_view help) {
   app_.add_option(std::string(names), into, std::string(help))->delimiter(',');
+}
+
+void Flags::add(std::string_view names, std::vector<std::string>& into, std::string_view help) {
+  app_.add_option(std::string(names), into, std::string(help))->expected(1)->take_all();
 }
 
 void Flags::choice(std::string_view names, std::string& into, std::string_view help, std::vector<std::string> words) {

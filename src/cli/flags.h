@@ -21,9 +21,12 @@ class Flags {
   void add(std::string_view names, int& into, std::string_view help, int low, int high);
   void add(std::string_view names, double& into, std::string_view help, double low, double high);
   void add(std::string_view names, uint64_t& into, std::string_view help);
+  void add(std::string_view names, uint64_t& into, std::string_view help, uint64_t low, uint64_t high);
   void add(std::string_view names, bool& into, std::string_view help);
   /// Integers separated by commas.
   void add(std::string_view names, std::vector<int32_t>& into, std::string_view help);
+  /// Texts; the flag is repeated, once for each.
+  void add(std::string_view names, std::vector<std::string>& into, std::string_view help);
   /// One of the listed words.
   void choice(std::string_view names, std::string& into, std::string_view help, std::vector<std::string> words);
   void required(std::string_view name);

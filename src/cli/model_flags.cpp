@@ -18,15 +18,23 @@ void ModelFlags::declare(Flags& flags) {
   flags.add("--threads", threads, "compute threads; 0: one per usable core", 0, 1024);
   flags.add("--kernels", kernels, "kernel table (avx512, avx2, scalar); empty: the best this CPU has");
   flags.add("--exact", exact, "reference arithmetic: f32 activations and cache, no shortcut");
+  flags.choice("--kv", kv, "cached keys and values: f16, or q8 for half the memory", {"f16", "q8"});
 }
 
-LoadedModel load(const ModelFlags& flags) {
+LoadedModel load(const ModelFlags& flags, const CheckpointOpened& opened) {
+  const bool q8 = flags.kv == "q8";
+  if (flags.exact && q8)
+    throw Error(Fault::bad_request, "--exact has an f32 cache and cannot be combined with --kv q8");
   LoadedModel loaded;
   loaded.name = flags.model;
   loaded.checkpoint = open_checkpoint(resolve_model(flags.model));
+  loaded.backend = make_cpu_backend({.threads = flags.threads,
+                                     .kernels = flags.kernels,
+                                     .exact = flags.exact,
+                                     .kv = q8 ? KvFormat::q8 : KvFormat::f16});
+  if (opened) opened(*loaded.checkpoint, *loaded.backend);
   loaded.tokenizer = std::make_unique<Tokenizer>(loaded.checkpoint->vocabulary());
   loaded.chat_template = compile_template(loaded.checkpoint->chat_template(), *loaded.tokenizer);
-  loaded.backend = make_cpu_backend({.threads = flags.threads, .kernels = flags.kernels, .exact = flags.exact});
   loaded.model = load_model(*loaded.checkpoint, *loaded.backend);
   return loaded;
 }

@@ -1,6 +1,7 @@
 // The flags that every command with a model takes, and the loaded model that comes of them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,7 @@ struct ModelFlags {
   int threads = 0;
   std::string kernels;
   bool exact = false;
+  std::string kv = "f16";
   void declare(Flags&);
 };
 
@@ -31,8 +33,10 @@ struct LoadedModel {
   std::unique_ptr<Model> model;
 };
 
-/// Resolves, opens and loads. Throws Error.
-LoadedModel load(const ModelFlags&);
+/// Resolves, opens and loads. `opened` is called when the files are open and validated, before anything is placed; what
+/// it throws ends the loading. Throws Error.
+using CheckpointOpened = std::function<void(const Checkpoint&, const Backend&)>;
+LoadedModel load(const ModelFlags&, const CheckpointOpened& opened = {});
 
 /// The chat template with the vocabulary's bos and eos texts, or null for an empty source.
 std::unique_ptr<ChatTemplate> compile_template(std::string_view source, const Tokenizer&);

@@ -1,22 +1,21 @@
-// serve: listens at once, loads the model, serves until SIGINT or SIGTERM.
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
-
+// serve: listens at once, loads the model, serves until SIGINT or SIGTERM, then lets what runs finish.
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
-#include <thread>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/sizes.h"
 #include "cli/command.h"
+#include "cli/memory_plan.h"
 #include "cli/model_flags.h"
+#include "cli/serve_flags.h"
+#include "cli/stop_signals.h"
 #include "engine/engine_thread.h"
 #include "hub/cache.h"
 #include "server/server.h"
@@ -25,16 +24,6 @@ namespace lancet {
 namespace {
 
 constexpr std::string_view kDefaultModel = "mistralai/Ministral-3-3B-Instruct-2512";
-
-/// Bytes that new allocations may use without swapping; 0 if the system does not say.
-uint64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string word;
-  uint64_t kib = 0;
-  while (file >> word)
-    if (word == "MemAvailable:" && file >> kib) return kib * 1024;
-  return 0;
-}
 
 /// What answers call the model: a hub name as it is; of a path its last part, because folders tell strangers who the
 /// user is.
@@ -45,23 +34,11 @@ std::string public_name(const std::string& model) {
   return path.filename().string();
 }
 
-/// Blocks SIGINT and SIGTERM in this thread and all that it starts, so that wait() alone receives them.
-class StopSignals {
- public:
-  StopSignals() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGINT);
-    sigaddset(&set_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-  }
-  int wait() const {
-    int number = 0;
-    sigwait(&set_, &number);
-    return number;
-  }
-
- private:
-  sigset_t set_ = {};
+/// A model with its engine. Members are in the order of dependence.
+struct Serving {
+  LoadedModel loaded;
+  std::optional<Engine> engine;
+  std::optional<EngineThread> thread;
 };
 
 class Serve : public Command {
@@ -70,63 +47,117 @@ class Serve : public Command {
     model_.declare(flags);
     flags.add("--host", server_.host, "address to listen on");
     flags.add("--port", port_, "port to listen on; 0: any free one", 0, 65535);
-    flags.add("--ctx", context_, "longest prompt and answer together, in tokens", 16, 1 << 20);
-    flags.add("--parallel", parallel_, "requests that run at once; more wait", 1, 256);
+    flags.add("--ctx", context_,
+              "longest prompt and answer together, in tokens; 0: from free memory, 4096 to 32768 or the model's", 0,
+              1 << 20);
+    flags.add("--parallel", parallel_, "requests that run at once; more wait", 1, 1024);
+    flags.add(
+        "--cache-tokens", cache_tokens_,
+        "tokens that the cache holds for all requests together; 0: --parallel requests at full length, or half of "
+        "the free memory",
+        0, INT32_MAX);
     flags.add("--alias", alias_, "name of the model in answers");
+    flags.add("--api-key-file", key_file_, "file with the API keys that requests must have, one a line");
+    flags.add("--allow-host", server_.access.allow_hosts, "a name that the server answers to; may be repeated");
+    flags.add("--allow-origin", server_.access.allow_origins,
+              "a page's origin, https://name, that may call the server; may be repeated");
+    flags.add("--tls-cert", server_.tls_certificate, "PEM file with the certificate chain: HTTPS instead of HTTP");
+    flags.add("--tls-key", server_.tls_key, "PEM file with the certificate's key");
+    flags.add("--insecure-public", insecure_public_, "listen on a public address without API keys");
+    flags.add("--sleep-after", server_.sleep_after_s,
+              "idle seconds after which the model is unloaded, until the next request; 0: never", 0, 1e9);
+    operation_.declare(flags, server_);
     flags.example("lancet serve", "the published Ministral 3 3B from the Hugging Face cache");
     flags.example("lancet serve -m model.gguf --port 8080", "a GGUF file");
   }
 
   int run() override {
-    const StopSignals signals;  // before any thread starts
+    if (operation_.apply(server_)) return 0;
+    StopSignals signals;  // before any thread starts
     if (model_.model.empty()) {
       const char* named = std::getenv("LANCET_MODEL");
       model_.model = named && *named ? std::string(named) : std::string(kDefaultModel);
     }
     server_.port = static_cast<uint16_t>(port_);
-    const std::string resolved = resolve_model(model_.model);  // a wrong name is said before a port is taken
+    guard_access();
+    resolve_model(model_.model);  // a wrong name is said before a port is taken
     Server server(server_);
-    // A signal during loading ends the process at once: there is nothing yet that could be lost.
-    std::atomic<bool> loaded_flag = false;
-    std::atomic<bool> stopping = false;
-    std::jthread stopper([&] {
-      const int number = signals.wait();
-      if (!loaded_flag.load()) _exit(128 + number);
-      stopping.store(true);
-      stopping.notify_all();
-    });
-    log_info(fmt::format("listening on http://{}:{}, loading {}", server_.host, server.port(), model_.model));
+    log_info(fmt::format("listening on {}://{}:{}, loading {}", server_.tls_key.empty() ? "http" : "https",
+                         server_.host, server.port(), model_.model));
     server.set_progress(0, "opening " + model_.model);
-    LoadedModel loaded;
-    try {
-      loaded = load(model_);
-    } catch (...) {
-      kill(getpid(), SIGTERM);  // releases the thread that waits for a signal
-      loaded_flag.store(true);
-      throw;
+    server.serve(load_service());
+    if (server_.sleep_after_s > 0) server.set_loader([this] { return load_service(); });
+    signals.count_from_now();
+    while (!signals.wait(1, std::chrono::hours(1))) {}
+    return end(server, signals);
+  }
+
+ private:
+  /// A server that strangers reach has keys, or somebody has said that it need not.
+  void guard_access() {
+    if (server_.tls_certificate.empty() != server_.tls_key.empty())
+      throw Error(Fault::unsupported, "--tls-cert and --tls-key are of use only together");
+    if (!key_file_.empty()) server_.access.api_keys = read_api_keys(key_file_);
+    if (is_loopback_host(server_.host) || !server_.access.api_keys.empty() || insecure_public_) return;
+    throw Error(Fault::unsupported, fmt::format("listening on {}, which others may reach, needs --api-key-file, or "
+                                                "--insecure-public if everybody may use this server",
+                                                server_.host));
+  }
+
+  /// Lets what runs finish; a second signal, or the end of the patience, ends it with last words. Then nothing is worth
+  /// waiting for any more (an engine's step may take long), so the process ends without cleaning up.
+  int end(Server& server, StopSignals& signals) {
+    log_info(fmt::format("{}: running answers get {:g} s to finish; a second signal ends them",
+                         signals.last() == SIGINT ? "SIGINT" : "SIGTERM", server_.limits.drain_s));
+    server.drain();
+    const auto patience = std::chrono::duration<double>(server_.limits.drain_s);
+    const auto began = std::chrono::steady_clock::now();
+    constexpr auto kLook = std::chrono::milliseconds(50);
+    while (!server.wait_for_answers(kLook)) {
+      if (!signals.wait(2, std::chrono::milliseconds(0)) && std::chrono::steady_clock::now() - began < patience)
+        continue;
+      log_warning("stopping with answers unfinished");
+      server.end_answers(std::chrono::milliseconds(300));
+      std::_Exit(0);
     }
-    Engine engine(*loaded.model, *loaded.tokenizer, engine_options(loaded));
-    EngineThread thread(engine);
-    server.serve(service(loaded, thread));
-    loaded_flag.store(true);
-    log_info(fmt::format("ready: {}, {}, context {} tokens", loaded.checkpoint->container(),
-                         loaded.backend->description(), thread.context()));
-    stopping.wait(false);
     log_info("stopping");
     server.stop();
     return 0;
   }
 
- private:
-  /// Room for every parallel request at full length, but no more than a quarter of the memory that is free now, and
-  /// at least one full-length request. Cache memory is touched only when it is used.
-  EngineOptions engine_options(const LoadedModel& loaded) const {
-    const ModelLimits limits = loaded.model->limits();
-    const int context = std::min(context_, limits.context);
-    const uint64_t one = divide_up(static_cast<uint64_t>(context), kBlockTokens);
-    const uint64_t fits = available_memory() / 4 / limits.cache_bytes_per_block;
-    const uint64_t blocks = std::max(one, std::min(one * static_cast<uint64_t>(parallel_), fits));
-    return {.blocks = static_cast<int>(blocks), .context = context, .max_sequences = parallel_};
+  /// Loads the model, for the first time or after it has slept.
+  Service load_service() {
+    auto serving = std::make_shared<Serving>();
+    serving->loaded = load(model_, [&](const Checkpoint& checkpoint, const Backend& backend) {
+      if (!memory_) memory_ = plan(checkpoint, backend);  // later loads promise what the first one did
+    });
+    serving->engine.emplace(*serving->loaded.model, *serving->loaded.tokenizer, engine_options(*memory_));
+    serving->thread.emplace(*serving->engine);
+    Service out = service(serving->loaded, *serving->thread);
+    log_info(fmt::format("ready: {}, {}, context {} tokens", serving->loaded.checkpoint->container(),
+                         serving->loaded.backend->description(), serving->thread->context()));
+    out.owner = std::move(serving);
+    return out;
+  }
+
+  /// Says where the memory will go, before it is taken. Throws Error{unsupported} if there is not enough.
+  MemoryPlan plan(const Checkpoint& checkpoint, const Backend& backend) const {
+    const MemoryNeeds needs = memory_needs(checkpoint, backend, EngineOptions().max_batch_rows, parallel_);
+    MemoryPlan plan = plan_memory(needs, {.context = context_, .parallel = parallel_}, available_memory());
+    if (cache_tokens_ > 0)
+      plan.blocks = std::clamp<int64_t>(cache_tokens_ / kBlockTokens, (plan.context + kBlockTokens - 1) / kBlockTokens,
+                                        plan.blocks);
+    for (const std::string& line : memory_table(plan)) log_info(line);
+    require_fit(plan);
+    return plan;
+  }
+
+  EngineOptions engine_options(const MemoryPlan& plan) const {
+    return {.blocks = static_cast<int>(plan.blocks),
+            .context = plan.context,
+            .max_sequences = parallel_,
+            .max_waiting = server_.limits.waiting_requests,
+            .max_waiting_tokens = static_cast<int64_t>(server_.limits.waiting_tokens)};
   }
 
   Service service(LoadedModel& loaded, EngineThread& thread) const {
@@ -135,13 +166,19 @@ class Serve : public Command {
             .chat_template = loaded.chat_template.get(),
             .model_name = alias_.empty() ? public_name(loaded.name) : alias_,
             .system_fingerprint = system_fingerprint(loaded),
-            .created = static_cast<int64_t>(std::time(nullptr))};
+            .created = created_,
+            .kernels = loaded.backend->description(),
+            .chat_template_text = std::string(loaded.checkpoint->chat_template())};
   }
 
   ModelFlags model_;
   ServerOptions server_;
-  int port_ = 8111, context_ = 8192, parallel_ = 4;
-  std::string alias_;
+  ServeFlags operation_;
+  int port_ = 8111, context_ = 0, parallel_ = 4, cache_tokens_ = 0;
+  std::string alias_, key_file_;
+  bool insecure_public_ = false;
+  std::optional<MemoryPlan> memory_;
+  int64_t created_ = static_cast<int64_t>(std::time(nullptr));
 };
 
 }  // namespace

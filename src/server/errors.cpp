@@ -34,6 +34,7 @@ Shape shape_of(Fault fault) {
 
 std::string_view type_of(int status) {
   switch (status) {
+    case 401: return "authentication_error";
     case 403: return "permission_error";
     case 404: return "not_found_error";
     case 408:
@@ -64,9 +65,15 @@ Described describe(const Error& error) {
 
 }  // namespace
 
+std::string code_of(const Error& error) {
+  const auto* api = dynamic_cast<const ApiError*>(&error);
+  return api ? api->code() : std::string(shape_of(error.fault()).code);
+}
+
 HttpResponse error_response(const Error& error) {
   const Described described = describe(error);
   HttpResponse response{.status = described.status, .body = json::serialize(described.object)};
+  response.log_reason = code_of(error);
   if (response.status == 429 || response.status == 503) response.fields.emplace_back("Retry-After", "1");
   return response;
 }

@@ -25,6 +25,9 @@ class ApiError : public Error {
 /// The answer to a request that failed with this. Never contains a path or a stack.
 HttpResponse error_response(const Error&);
 
+/// The code, or "" for null.
+std::string code_of(const Error&);
+
 /// The error object alone, as one line of JSON: for a stream that has begun.
 std::string error_json(const Error&);
 

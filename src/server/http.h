@@ -30,6 +30,7 @@ struct HttpResponse {
   std::string content_type = "application/json";
   HttpFields fields;  // besides content-type, content-length, connection
   std::string body;
+  std::string log_reason = {};  // an error's code, for logs and metrics
 };
 
 /// How the message's end is told.

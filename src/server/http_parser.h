@@ -34,6 +34,8 @@ class HttpParser {
   State state() const { return state_; }
   /// Valid from State::body on, with its body from State::complete on. Fields in a trailer are read and dropped.
   HttpRequest& request() { return request_; }
+  /// Of the body (or its current chunk), yet to come. Valid in State::body.
+  uint64_t announced_bytes() const { return remaining_bytes_; }
   bool keep_alive() const { return keep_alive_; }
   const HttpRefusal& refusal() const { return refusal_; }
 

@@ -1,5 +1,5 @@
 // What a client may ask of the server, in one table. Every number bounds memory or time that a stranger would otherwise
-// choose; docs/api.md lists them.
+// choose. limits_table.cpp gives each a flag and says what happens beyond it; docs/limits.md is made from that.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +23,16 @@ struct ServerLimits {
   double slow_client_s = 30;  // one piece of an answer that the client does not take
   double linger_s = 2;        // reading on after an answer to a request that was not read whole
 
-  // Connections.
-  size_t connections = 16'384;
+  double queue_s = 30;  // waiting to begin: 503 queue_timeout
+  double drain_s = 45;  // for what runs to finish after SIGTERM
+
+  // Connections, and what all of them together hold.
+  size_t connections = 16'384;                // the next is closed at once
+  size_t address_connections = 1'024;         // of one address, loopback too
+  int waiting_requests = 256;                 // 429 queue_full
+  size_t waiting_tokens = 0;                  // of their prompts; 0: four times the context: 429 queue_full
+  size_t buffered_bytes = 256 * 1024 * 1024;  // bodies that are being read or answered: 429 queue_full
+  size_t stream_buffer_bytes = 256 * 1024;    // of one stream, that the client has not taken yet
 
   // Contents of a request: 400.
   size_t messages = 4'096;
@@ -32,11 +40,19 @@ struct ServerLimits {
   size_t tools = 256;
   size_t stop_strings = 16;
   size_t stop_string_bytes = 256;
+  size_t logit_bias = 1'024;
   size_t prompts = 64;  // of one completions request
   int choices = 16;     // n
   int top_logprobs = 20;
   int default_chat_tokens = 16'384;  // max_tokens of a chat request that names none, if the context has room for it
-  double prompt_s = 30;              // rendering and tokenizing one request
+  size_t stop_tokens = 64;
+  size_t dry_breakers = 64;
+  size_t dry_breaker_bytes = 64;
+  size_t cache_salt_bytes = 256;
+  size_t template_variables = 64;
+  int repetition_pattern = 256;  // tokens
+  double prompt_s = 30;          // rendering and tokenizing one request
+  bool strict_params = false;    // unknown fields are 400
 };
 
 }  // namespace lancet

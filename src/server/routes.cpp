@@ -15,47 +15,23 @@ namespace {
 constexpr Route kRoutes[] = {
     {"POST", "/v1/chat/completions", handle_chat},
     {"POST", "/v1/completions", handle_completion},
+    {"POST", "/v1/embeddings", handle_embeddings},
     {"GET", "/v1/models", handle_models},
     {"GET", "/v1/models/*", handle_model},
-    {"GET", "/health", handle_health},
+    {"GET", "/health", handle_health, true},
+    {"GET", "/livez", handle_livez, true},
+    {"GET", "/readyz", handle_readyz, true},
+    {"GET", "/version", handle_version, true},
+    {"GET", "/metrics", handle_metrics, true},
+    {"GET", "/props", handle_props},
+    {"GET", "/openapi.json", handle_openapi, true},
     {"POST", "/tokenize", handle_tokenize},
     {"POST", "/detokenize", handle_detokenize},
     {"POST", "/apply-template", handle_apply_template},
 };
 
-const Route* find_route(std::string_view path) {
-  for (const Route& route : kRoutes) {
-    const std::string_view prefix = route.path.substr(0, route.path.size() - 1);
-    if (route.path.ends_with('*') ? path.starts_with(prefix) && path.size() > prefix.size() : path == route.path)
-      return &route;
-  }
-  return nullptr;
-}
-
 std::string allowed_methods(const Route& route) {
   return route.method == "GET" ? "GET, HEAD, OPTIONS" : fmt::format("{}, OPTIONS", route.method);
-}
-
-/// Defends programs on this machine against pages in its browser: a page whose name was rebound to 127.0.0.1 still
-/// says that name in Host, and a page elsewhere says where it is from in Origin.
-void check_host(const HttpRequest& request, const ServerOptions& options) {
-  if (!is_loopback_host(options.host)) return;
-  const auto allowed = [&](std::string_view authority) {
-    const auto host = host_of_authority(authority);
-    return host && (is_loopback_host(*host) || same_word(*host, options.host));
-  };
-  const auto host = request.field("host");
-  if (host && !host_of_authority(*host))
-    throw ApiError(400, "invalid_host", fmt::format("the Host header is {}, wanted a host name", quoted(*host)));
-  if (host && !allowed(*host))
-    throw ApiError(403, "host_not_allowed",
-                   fmt::format("this server listens on {} and does not answer as {}", options.host, quoted(*host)));
-  const auto origin = request.field("origin");
-  if (!origin || request.method != "POST") return;
-  const size_t scheme = origin->find("://");
-  if (scheme == std::string_view::npos || !allowed(origin->substr(scheme + 3)))
-    throw ApiError(403, "origin_not_allowed",
-                   fmt::format("this server takes no requests from pages of {}", quoted(*origin)));
 }
 
 void check_media_type(const HttpRequest& request) {
@@ -74,8 +50,9 @@ void check_media_type(const HttpRequest& request) {
                    fmt::format("the body's Content-Type is {}, wanted application/json", quoted(*type)));
 }
 
-std::optional<HttpResponse> checked_early(const HttpRequest& request, const ServerOptions& options) {
-  check_host(request, options);
+std::optional<HttpResponse> checked_early(const HttpRequest& request, const Access& access) {
+  access.check_host(request);
+  if (request.method != "OPTIONS") access.check_key(request);
   const auto options_answer = [](std::string allow) {
     return HttpResponse{.status = 204, .fields = {{"Allow", std::move(allow)}}};
   };
@@ -106,11 +83,22 @@ std::optional<HttpResponse> checked_early(const HttpRequest& request, const Serv
 
 std::span<const Route> routes() { return kRoutes; }
 
-std::optional<HttpResponse> early_response(const HttpRequest& request, const ServerOptions& options) {
+const Route* find_route(std::string_view path) {
+  for (const Route& route : kRoutes) {
+    const std::string_view prefix = route.path.substr(0, route.path.size() - 1);
+    if (route.path.ends_with('*') ? path.starts_with(prefix) && path.size() > prefix.size() : path == route.path)
+      return &route;
+  }
+  return nullptr;
+}
+
+std::optional<HttpResponse> early_response(const HttpRequest& request, const Access& access) {
   try {
-    return checked_early(request, options);
+    return checked_early(request, access);
   } catch (const Error& error) {
-    return error_response(error);
+    HttpResponse response = error_response(error);
+    if (response.status == 401) response.fields.emplace_back("WWW-Authenticate", "Bearer");
+    return response;
   }
 }
 

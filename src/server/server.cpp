@@ -1,95 +1,127 @@
 // Sockets and threads: bind, accept, run, stop. Connections are session.cpp's.
 #include "server/server.h"
 
-#include <cmath>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <thread>
 
 #include <fmt/format.h>
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/value.hpp>
-
+#include "base/hash.h"
 #include "base/log.h"
 #include "server/core.h"
-#include "server/errors.h"
 #include "server/session.h"
+#include "server/stream.h"
+#include "server/tls.h"
 
 namespace lancet {
 namespace asio = boost::asio;
-namespace json = boost::json;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-void ServerCore::set_progress(double done, std::string what) {
-  const std::lock_guard lock(mutex_);
-  progress_ = std::clamp(done, 0.0, 1.0);
-  what_ = std::move(what);
+namespace {
+
+/// Descriptors that are not connections: the model's files, the listener, logs.
+constexpr size_t kOtherDescriptors = 64;
+
+/// As many connections as are allowed need as many descriptors; the system's soft limit is often 1,024.
+void raise_descriptor_limit(size_t connections) {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < connections + kOtherDescriptors)
+    log_warning(fmt::format("the system allows this process {} open files, {} connections would need {}",
+                            limit.rlim_cur, connections, connections + kOtherDescriptors));
 }
 
-void ServerCore::serve(Service service) {
-  const std::lock_guard lock(mutex_);
-  service_ = std::make_shared<const Service>(std::move(service));
+/// Dead peers are found within about a minute although they send nothing: half a minute of silence, then probes; and
+/// what was sent must be acknowledged in time.
+void set_socket_options(tcp::socket& socket, double slow_client_s) {
+  error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  socket.non_blocking(true, ignored);
+#ifdef TCP_USER_TIMEOUT
+  const auto set = [&](int name, int value) {
+    ::setsockopt(socket.native_handle(), IPPROTO_TCP, name, &value, sizeof value);
+  };
+  set(TCP_KEEPIDLE, 30);
+  set(TCP_KEEPINTVL, 10);
+  set(TCP_KEEPCNT, 3);
+  set(TCP_USER_TIMEOUT, static_cast<int>(std::max(1.0, slow_client_s) * 1000));
+#endif
 }
 
-std::shared_ptr<const Service> ServerCore::service() const {
-  const std::lock_guard lock(mutex_);
-  return service_;
+/// Stands for the address in counts: an IPv4 address, or the 64 bits of an IPv6 one that name a network, because a
+/// client there has all addresses below.
+uint64_t address_key(const asio::ip::address& address) {
+  if (address.is_v4()) return address.to_v4().to_uint();
+  const auto v6 = address.to_v6();
+  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_uint();
+  const auto bytes = v6.to_bytes();
+  return hash64(std::as_bytes(std::span(bytes).first(8)));
 }
 
-HttpResponse ServerCore::not_serving(bool health) const {
-  const std::lock_guard lock(mutex_);
-  const double progress = std::round(progress_ * 100) / 100;
-  if (!health)
-    return error_response(
-        draining_ ? ApiError(503, "draining", "the server is stopping")
-                  : ApiError(503, "model_loading",
-                             fmt::format("the model is still loading: {:.0f} % done, {}", progress * 100, what_)));
-  json::object body{{"status", draining_ ? "draining" : "loading"}, {"progress", progress}, {"what", what_}};
-  return {.status = 503, .fields = {{"Retry-After", "1"}}, .body = json::serialize(body)};
+bool is_loopback(const asio::ip::address& address) {
+  if (address.is_v6() && address.to_v6().is_v4_mapped())
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback();
+  return address.is_loopback();
 }
 
-bool ServerCore::add(const std::shared_ptr<Session>& session) {
-  const std::lock_guard lock(mutex_);
-  if (sessions_.size() >= options.limits.connections || draining_) return false;
-  sessions_.emplace(session.get(), session);
-  return true;
-}
-
-void ServerCore::remove(const Session* session) {
-  const std::lock_guard lock(mutex_);
-  sessions_.erase(session);
-  if (sessions_.empty()) all_gone_.notify_all();
-}
-
-std::vector<std::shared_ptr<Session>> ServerCore::sessions() const {
-  std::vector<std::shared_ptr<Session>> out;
-  const std::lock_guard lock(mutex_);
-  for (const auto& [key, session] : sessions_)
-    if (auto alive = session.lock()) out.push_back(std::move(alive));
-  return out;
-}
-
-bool ServerCore::wait_for_sessions(std::chrono::milliseconds patience) {
-  std::unique_lock lock(mutex_);
-  return all_gone_.wait_for(lock, patience, [this] { return sessions_.empty(); });
-}
+}  // namespace
 
 /// Destroyed in reverse: the context first, and with it what its handlers hold; the core last.
 struct Server::State {
   ServerCore core;
+  std::unique_ptr<const TlsContext> tls;  // null: plain HTTP
   asio::io_context io;
   asio::executor_work_guard<asio::io_context::executor_type> guard{io.get_executor()};
   tcp::acceptor acceptor{asio::make_strand(io)};
   asio::steady_timer retry{acceptor.get_executor()};
+  asio::steady_timer ticker{acceptor.get_executor()};
+  std::chrono::steady_clock::time_point last_tick = std::chrono::steady_clock::now();
+  int reserve = ::open("/dev/null", O_RDONLY | O_CLOEXEC);  // given up to accept and close one connection more
+  std::chrono::steady_clock::time_point last_complaint = {};
   std::vector<std::thread> threads;
   uint16_t port = 0;
   bool stopped = false;
 
-  explicit State(ServerOptions options) : core(std::move(options)) {}
+  explicit State(ServerOptions options) : core(std::move(options)) {
+    if (!core.options.tls_certificate.empty())
+      tls = std::make_unique<const TlsContext>(core.options.tls_certificate, core.options.tls_key);
+  }
+  ~State() {
+    if (reserve >= 0) ::close(reserve);
+  }
+  void run();
   void listen();
   void accept();
+  void on_accept_error(error_code);
+  void turn_away();
   void on_connection(tcp::socket socket);
+  void tick();
 };
+
+/// A handler that throws (no memory, in effect) takes its own connection with it, not the thread.
+void Server::State::run() {
+  while (true) {
+    try {
+      io.run();
+      return;
+    } catch (const std::exception& exception) {
+      try {
+        log_error(fmt::format("a connection failed: {}", exception.what()));
+      } catch (const std::exception&) {  // the log needs memory too
+      }
+    }
+  }
+}
 
 void Server::State::listen() {
   const ServerOptions& options = core.options;
@@ -118,54 +150,102 @@ void Server::State::accept() {
   const asio::any_io_executor strand = asio::make_strand(io);  // the connection's
   acceptor.async_accept(strand, [this](error_code error, tcp::socket socket) {
     if (error == asio::error::operation_aborted || !acceptor.is_open()) return;
-    if (error) {  // out of file descriptors, mostly: wait for some to be given back
-      log_warning(fmt::format("cannot accept a connection: {}", error.message()));
-      retry.expires_after(std::chrono::milliseconds(100));
-      retry.async_wait([this](error_code cancelled) {
-        if (!cancelled) accept();
-      });
-      return;
-    }
+    if (error) return on_accept_error(error);
     on_connection(std::move(socket));
     accept();
   });
 }
 
+/// Out of file descriptors, mostly: wait for some to be given back, without a busy loop, and say so now and then.
+void Server::State::on_accept_error(error_code error) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_complaint > std::chrono::seconds(10)) {
+    log_warning(fmt::format("cannot accept a connection: {}", error.message()));
+    last_complaint = now;
+  }
+  if (error == asio::error::no_descriptors) turn_away();
+  retry.expires_after(std::chrono::milliseconds(100));
+  retry.async_wait([this](error_code cancelled) {
+    if (!cancelled) accept();
+  });
+}
+
+/// A client that is closed at once can go elsewhere; one in the listener's queue would wait for an unknown time.
+void Server::State::turn_away() {
+  if (reserve >= 0) ::close(reserve);
+  const int descriptor = ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor >= 0) ::close(descriptor);
+  reserve = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 void Server::State::on_connection(tcp::socket socket) {
-  const auto session = std::make_shared<Session>(core, std::move(socket));
-  if (core.add(session)) session->start();  // otherwise it is closed by going out of scope
+  error_code gone;
+  const auto address = socket.remote_endpoint(gone).address();
+  if (gone) return;
+  set_socket_options(socket, core.options.limits.slow_client_s);
+  const uint64_t key = address_key(address);
+  auto stream = tls ? tls->make_stream(std::move(socket)) : make_plain_stream(std::move(socket));
+  const auto session = std::make_shared<Session>(core, std::move(stream), key);
+  if (core.add(session, key, is_loopback(address))) session->start();  // otherwise it is closed by going out of scope
+}
+
+void Server::State::tick() {
+  ticker.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+      std::chrono::duration<double>(core.options.tick_s)));
+  ticker.async_wait([this](error_code cancelled) {
+    if (cancelled) return;
+    const auto now = std::chrono::steady_clock::now();
+    core.tick(now - std::exchange(last_tick, now));
+    tick();
+  });
 }
 
 Server::Server(ServerOptions options) : state_(std::make_unique<State>(std::move(options))) {
+  raise_descriptor_limit(state_->core.options.limits.connections);
   state_->listen();
   state_->accept();
+  state_->tick();
   for (int i = 0; i < std::max(1, state_->core.options.network_threads); i++)
-    state_->threads.emplace_back([this] { state_->io.run(); });
+    state_->threads.emplace_back([this] { state_->run(); });
 }
 
 Server::~Server() { stop(); }
 
 uint16_t Server::port() const { return state_->port; }
 
-void Server::set_progress(double done, std::string what) { state_->core.set_progress(done, std::move(what)); }
+void Server::set_progress(double done, std::string what) { state_->core.holder.set_progress(done, std::move(what)); }
 
-void Server::serve(Service service) { state_->core.serve(std::move(service)); }
+void Server::serve(Service service) {
+  state_->core.holder.serve(std::move(service));
+  state_->core.metrics.set_loaded();
+}
 
-void Server::stop() {
-  if (std::exchange(state_->stopped, true)) return;
+void Server::set_loader(std::function<Service()> loader) { state_->core.holder.set_loader(std::move(loader)); }
+
+void Server::drain() { state_->core.drain(); }
+
+bool Server::wait_for_answers(std::chrono::milliseconds patience) { return state_->core.wait_for_answers(patience); }
+
+void Server::end_answers(std::chrono::milliseconds patience) {
   ServerCore& core = state_->core;
   core.drain();
+  core.close_door();
   asio::post(state_->acceptor.get_executor(), [state = state_.get()] {
     error_code ignored;
     state->acceptor.close(ignored);
     state->retry.cancel();
+    state->ticker.cancel();
   });
   for (const auto& session : core.sessions()) session->post_stop();
-  if (!core.wait_for_sessions(std::chrono::milliseconds(1000))) {  // for last words to be written
-    for (const auto& session : core.sessions()) session->post_close();
-    core.wait_for_sessions(std::chrono::milliseconds(1000));
-  }
-  core.workers.join();
+  if (core.wait_for_sessions(patience)) return;  // for last words to be written
+  for (const auto& session : core.sessions()) session->post_close();
+  core.wait_for_sessions(patience);
+}
+
+void Server::stop() {
+  if (std::exchange(state_->stopped, true)) return;
+  end_answers(std::chrono::milliseconds(1000));
+  state_->core.workers.join();
   state_->guard.reset();
   for (std::thread& thread : state_->threads) thread.join();
 }

@@ -32,7 +32,9 @@ struct Reply {
 
 class HttpClient {
  public:
-  explicit HttpClient(uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  /// `receive_bytes` is the kernel's buffer for what is not read; 0: its own choice.
+  explicit HttpClient(uint16_t port, int receive_bytes = 0) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    if (receive_bytes) ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     sockaddr_in address = {};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
