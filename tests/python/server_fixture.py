@@ -52,7 +52,7 @@ def start_server(*flags, ready_s=120):
         [binary, "serve", "-m", str(model), "--port", "0", *flags], stderr=subprocess.PIPE, text=True
     )
     for line in process.stderr:
-        found = re.search(r"listening on http://[^ ]*:(\d+)", line)
+        found = re.search(r"listening on https?://[^ ]*:(\d+)", line)
         if found:
             break
     else:
