@@ -6,57 +6,48 @@
 namespace lancet {
 namespace {
 
-constexpr double kWeight = 0.05;  // of the newest step
-// A step this many times longer or shorter than expected met a page fault or a sleeping laptop, which is no news about
-// the model; but as many in a row are.
-constexpr double kLargestJump = 4;
-constexpr int kSurprises = 3;
+constexpr double kWeight = 0.2;          // of the newest price
+constexpr double kForget = 0.95;         // of the speed's sums, each step
+constexpr double kLargestJump = 4;       // of a price: a page fault or a sleeping laptop is no news about the model
+constexpr double kSmallestShare = 0.01;  // of a step's time per row that a row costs at least
+constexpr int kMixedSteps = 16;          // between two that show what a step takes without prompt rows
 constexpr int kUnmeasuredRows = 16;      // of a prompt, while it is unknown what they cost
-constexpr double kSmallestVariance = 4;  // rows squared: below, noise decides the slope
-constexpr double kSmallestShare = 0.01;  // of a step's mean time per row that a row costs at least
 
 }  // namespace
 
-/// The price of a row, such that the share that every step pays is not negative.
-double CostModel::row_s() const {
-  const double most = mean_rows_ > 0 ? mean_s_ / mean_rows_ : 0;
-  return std::clamp(row_s_, kSmallestShare * most, most);
-}
-
-double CostModel::expected_s(int rows) const {
-  return observations_ == 0 ? 0 : mean_s_ + row_s() * (rows - mean_rows_);
+/// The median of the latest, so that one that was interrupted counts for nothing. Some must have been observed.
+double CostModel::alone_s() const {
+  if (alone_count_ < 3) return *std::min_element(alone_.begin(), alone_.begin() + alone_count_);
+  return std::max(std::min(alone_[0], alone_[1]), std::min(std::max(alone_[0], alone_[1]), alone_[2]));
 }
 
 int CostModel::prompt_rows(int decoding, double stretch, int most) const {
   if (decoding == 0) return most;
+  if (alone_count_ == 0 || mixed_ >= kMixedSteps) return 0;
   if (row_s_ == 0) return std::min(kUnmeasuredRows, most);
-  const double rows = std::floor((stretch - 1) * expected_s(decoding) / row_s());
-  return static_cast<int>(std::clamp(rows, 1.0, static_cast<double>(most)));
+  return static_cast<int>(std::clamp(std::floor((stretch - 1) * alone_s() / row_s_), 1.0, static_cast<double>(most)));
 }
 
 void CostModel::observe(int decoding, int prompt_rows, double seconds) {
   if (!(seconds > 0) || decoding + prompt_rows == 0) return;
-  if (row_s_ > 0) {
-    const double expected = expected_s(decoding + prompt_rows);
-    const bool surprising = seconds > expected * kLargestJump || seconds < expected / kLargestJump;
-    surprises_ = surprising ? surprises_ + 1 : 0;
-    if (surprising && surprises_ < kSurprises) return;
+  if (prompt_rows == 0) {
+    alone_[static_cast<size_t>(alone_count_++ % 3)] = seconds;
+    if (alone_count_ > 1'000'000) alone_count_ -= 900'000;  // a multiple of three
+    mixed_ = 0;
+    return;
   }
-  const double rows = decoding + prompt_rows;
-  if (prompt_rows > 0) {
-    const double alone = row_s_ > 0 && decoding > 0 ? expected_s(decoding) : 0;
-    prompt_rows_ = (1 - kWeight) * prompt_rows_ + prompt_rows;
-    prompt_seconds_ = (1 - kWeight) * prompt_seconds_ + std::max(seconds - alone, row_s() * prompt_rows);
+  const double each = seconds / prompt_rows;
+  double price = each;  // an upper bound, where it is unknown what the step would have taken anyway
+  if (decoding > 0 && alone_count_ > 0) {
+    mixed_++;
+    price = std::max((seconds - alone_s()) / prompt_rows, kSmallestShare * each);
+    if (row_s_ > 0) price = std::clamp(price, row_s_ / kLargestJump, row_s_ * kLargestJump);
+    row_s_ = row_s_ > 0 ? row_s_ + kWeight * (price - row_s_) : price;
+  } else if (row_s_ == 0) {
+    row_s_ = price;
   }
-  observations_++;
-  const double weight = std::max(kWeight, 1.0 / observations_);
-  const double more_rows = rows - mean_rows_, more_s = seconds - mean_s_;
-  mean_rows_ += weight * more_rows;
-  mean_s_ += weight * more_s;
-  variance_rows_ = (1 - weight) * (variance_rows_ + weight * more_rows * more_rows);
-  covariance_ = (1 - weight) * (covariance_ + weight * more_rows * more_s);
-  if (variance_rows_ >= kSmallestVariance)
-    row_s_ = std::max(covariance_ / variance_rows_, kSmallestShare * mean_s_ / mean_rows_);
+  prompt_rows_ = kForget * prompt_rows_ + prompt_rows;
+  prompt_seconds_ = kForget * prompt_seconds_ + price * prompt_rows;
 }
 
 }  // namespace lancet
