@@ -10,7 +10,9 @@
 """
 import argparse
 import asyncio
+import http.client
 import json
+import multiprocessing
 import random
 import resource
 import sys
@@ -92,6 +94,19 @@ async def overload(args):
     say(part="overload", one=one, four=four, goodput_ratio=round(four["goodput_t_s"] / one["goodput_t_s"], 3))
 
 
+def probe(port, path, ended, results):
+    times = []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    while not ended.wait(0.02):
+        began = time.perf_counter()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        times.append(time.perf_counter() - began)
+    results.put(times)
+
+
 async def connections(args):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -104,26 +119,18 @@ async def connections(args):
         idle.append(one)
     await asyncio.sleep(1)
     each = (http_load.resident_bytes(args.pid) - before) / len(idle)
-    probes = []
-    ended = asyncio.Event()
-
-    async def probe(path):
-        async with http_load.Connection(args.port) as connection:
-            while not ended.is_set():
-                began = time.perf_counter()
-                status, _, _ = await connection.exchange("GET", path)
-                assert status == 200
-                probes.append(time.perf_counter() - began)
-                await asyncio.sleep(0.02)
-
+    # In a process of its own, or the time that this one spends on its streams would count.
+    ended, results = multiprocessing.Event(), multiprocessing.SimpleQueue()
+    probing = multiprocessing.Process(target=probe, args=(args.port, args.probe, ended, results))
+    probing.start()
     body = {"prompt": "a b c", "max_tokens": args.tokens, "ignore_eos": True, "temperature": 0.7}
-    probing = asyncio.create_task(probe(args.probe))
     began = time.perf_counter()
     streams = await asyncio.gather(*(http_load.stream(args.port, "/v1/completions", {**body, "seed": i}, patience=600)
                                      for i in range(args.streams)))
     took = time.perf_counter() - began
     ended.set()
-    await probing
+    probes = results.get()
+    probing.join()
     say(part="connections", idle=len(idle), bytes_each=round(each), streams=args.streams,
         final_events=sum(one.done and one.finish_reason is not None for one in streams),
         streams_s=round(took, 2), probe=args.probe, probe_p50_ms=ms(probes, 0.5), probe_p99_ms=ms(probes, 0.99), probes=len(probes))
