@@ -14,6 +14,7 @@
 #include "server/http.h"
 #include "server/server.h"
 #include "server/service_holder.h"
+#include "server/wake_queue.h"
 
 namespace lancet {
 
@@ -29,6 +30,7 @@ class ServerCore {
   ServerMetrics metrics;
   boost::asio::thread_pool workers;
   ServiceHolder holder;
+  WakeQueue wakes;
 
   void drain() { draining_ = true; }
   bool draining() const { return draining_; }

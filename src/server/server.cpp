@@ -95,8 +95,10 @@ struct Server::State {
   explicit State(ServerOptions options) : core(std::move(options)) {
     if (!core.options.tls_certificate.empty())
       tls = std::make_unique<const TlsContext>(core.options.tls_certificate, core.options.tls_key);
+    core.wakes.open(io);
   }
   ~State() {
+    core.wakes.close();
     if (reserve >= 0) ::close(reserve);
   }
   void run();

@@ -63,16 +63,24 @@ std::string framed(Framing framing, const std::string& bytes) {
 
 }  // namespace
 
-/// The posted handler gets the only reference made here, so that a session never ends on the engine's thread; and
-/// sever() waits for the lock, so that nothing is posted to a server that has gone.
+/// No reference to a session is made here, so that none ever ends on the engine's thread; and sever() waits for the
+/// lock, so that nothing is queued for a connection that has gone.
 void Waker::wake() {
   const std::lock_guard lock(mutex_);
-  if (posted_) return;
-  auto session = session_.lock();
-  if (!session) return;
+  if (posted_ || session_.expired()) return;
   posted_ = true;
+  queue_.push(shared_from_this());
+}
+
+void Waker::run() {
+  std::shared_ptr<Session> session;
+  {
+    const std::lock_guard lock(mutex_);
+    session = session_.lock();
+  }
+  if (!session) return;
   const asio::any_io_executor strand = session->strand_;
-  asio::post(strand, [session = std::move(session)] { session->on_wake(); });
+  asio::dispatch(strand, [session = std::move(session)] { session->on_wake(); });
 }
 
 void Waker::sever() {
@@ -240,7 +248,7 @@ void Session::start_work(std::shared_ptr<const HttpRequest> request) {
   phase_ = Phase::answering;
   answer_finished_ = answer_broken_ = false;
   cancel_ = std::make_shared<CancelFlag>();
-  waker_ = std::make_shared<Waker>(weak_from_this());
+  waker_ = std::make_shared<Waker>(core_.wakes, weak_from_this());
   last_output_ = std::chrono::steady_clock::now();
   core_.count_answer(1);
   counted_ = true;

@@ -106,15 +106,18 @@ class Session : public std::enable_shared_from_this<Session> {
 };
 
 /// The engine's way back to a connection, severed before the connection goes. Any thread.
-class Waker {
+class Waker : public std::enable_shared_from_this<Waker> {
  public:
-  explicit Waker(std::weak_ptr<Session> session) : session_(std::move(session)) {}
+  Waker(WakeQueue& queue, std::weak_ptr<Session> session) : queue_(queue), session_(std::move(session)) {}
   void wake();
   void sever();
+  /// A network thread, from the queue.
+  void run();
   /// On the strand: wakes from now on post again.
   void taken() { posted_ = false; }
 
  private:
+  WakeQueue& queue_;
   std::mutex mutex_;
   std::weak_ptr<Session> session_;
   std::atomic<bool> posted_ = false;
