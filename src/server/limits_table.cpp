@@ -52,7 +52,7 @@ constexpr LimitRow kRows[] = {
     {"--limit-buffered-bytes", &L::buffered_bytes, "bytes", 1024, 64 * kGib,
      "bodies that are being read or answered, of all connections", 429, "queue_full"},
     {"--limit-stream-buffer-bytes", &L::stream_buffer_bytes, "bytes", 1024, kGib,
-     "of one stream that its client has not taken yet", 0, "the stream waits, then --limit-slow-client-seconds"},
+     "of one stream that its client has not taken yet", 0, "the answer is cancelled"},
     // What a request asks for.
     {"--limit-messages", &L::messages, "", 1, kMany, "messages of a chat", 400, "null"},
     {"--limit-content-parts", &L::content_parts, "", 1, kMany, "parts of one message", 400, "null"},
