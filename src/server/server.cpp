@@ -195,10 +195,11 @@ void Server::State::tick() {
   ticker.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(
       std::chrono::duration<double>(core.options.tick_s)));
   ticker.async_wait([this](error_code cancelled) {
-    if (cancelled) return;
+    // A tick that was due before stop() cancelled it says nothing of that.
+    if (cancelled || !acceptor.is_open()) return;
+    tick();
     const auto now = std::chrono::steady_clock::now();
     core.tick(now - std::exchange(last_tick, now));
-    tick();
   });
 }
 
