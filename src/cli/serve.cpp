@@ -85,9 +85,11 @@ class Serve : public Command {
     log_info(fmt::format("listening on {}://{}:{}, loading {}", server_.tls_key.empty() ? "http" : "https",
                          server_.host, server.port(), model_.model));
     server.set_progress(0, "opening " + model_.model);
-    server.serve(load_service());
-    if (server_.sleep_after_s > 0) server.set_loader([this] { return load_service(); });
+    std::string loaded;
+    server.serve(load_service(loaded));
+    if (server_.sleep_after_s > 0) server.set_loader([this] { return load_again(); });
     signals.count_from_now();
+    log_info("ready: " + loaded);
     while (!signals.wait(1, std::chrono::hours(1))) {}
     return end(server, signals);
   }
@@ -125,8 +127,16 @@ class Serve : public Command {
     return 0;
   }
 
-  /// Loads the model, for the first time or after it has slept.
-  Service load_service() {
+  /// After the model has slept.
+  Service load_again() {
+    std::string loaded;
+    Service out = load_service(loaded);
+    log_info("awake: " + loaded);
+    return out;
+  }
+
+  /// Loads the model; `loaded` says what it is.
+  Service load_service(std::string& loaded) {
     auto serving = std::make_shared<Serving>();
     serving->loaded = load(model_, [&](const Checkpoint& checkpoint, const Backend& backend) {
       if (!memory_) memory_ = plan(checkpoint, backend);  // later loads promise what the first one did
@@ -134,8 +144,8 @@ class Serve : public Command {
     serving->engine.emplace(*serving->loaded.model, *serving->loaded.tokenizer, engine_options(*memory_));
     serving->thread.emplace(*serving->engine);
     Service out = service(serving->loaded, *serving->thread);
-    log_info(fmt::format("ready: {}, {}, context {} tokens", serving->loaded.checkpoint->container(),
-                         serving->loaded.backend->description(), serving->thread->context()));
+    loaded = fmt::format("{}, {}, context {} tokens", serving->loaded.checkpoint->container(),
+                         serving->loaded.backend->description(), serving->thread->context());
     out.owner = std::move(serving);
     return out;
   }
