@@ -335,7 +335,8 @@ def test_an_idle_model_gives_its_memory_back_and_comes_again():
         time.sleep(0.5)
         asleep = rss_kib(server.process)
         print(f"resident: awake {awake} KiB, asleep {asleep} KiB")
-        assert asleep < awake / 2
+        if not os.environ.get("LANCET_SLOW_BINARY"):  # a sanitizer holds freed memory back
+            assert asleep < awake / 2
         assert server.health()[0] == 200
         assert canary(server) == wanted
 
