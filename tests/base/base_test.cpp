@@ -1,7 +1,6 @@
-// Budget, Reader, ThreadPool, MappedFile, sizes, quoted: the promises that the rest relies on.
+// Budget, Reader, MappedFile, sizes, quoted: the promises that the rest relies on.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cstdint>
 #include <fstream>
 #include <vector>
@@ -11,7 +10,6 @@
 #include "base/random.h"
 #include "base/reader.h"
 #include "base/sizes.h"
-#include "base/thread_pool.h"
 
 namespace lancet {
 namespace {
@@ -63,23 +61,6 @@ TEST(Sizes, OverflowIsSeen) {
   EXPECT_FALSE(checked_add(UINT64_MAX, 1));
   EXPECT_EQ(divide_up(UINT64_MAX, 2), (uint64_t{1} << 63));
   EXPECT_FALSE(round_up(UINT64_MAX, 2));
-}
-
-TEST(ThreadPool, RunsEveryItemOnceForAnySplit) {
-  for (const int threads : {1, 2, 5}) {
-    ThreadPool pool(threads);
-    EXPECT_EQ(pool.threads(), threads);
-    Random random(7);
-    for (int round = 0; round < 300; round++) {
-      const auto items = static_cast<int64_t>(random.below(200)), grain = 1 + static_cast<int64_t>(random.below(40));
-      std::vector<std::atomic<int>> hits(static_cast<size_t>(items));
-      pool.run(items, grain, [&](int64_t begin, int64_t end) {
-        EXPECT_LE(end - begin, grain);
-        for (int64_t i = begin; i < end; i++) hits[static_cast<size_t>(i)]++;
-      });
-      for (const auto& hit : hits) ASSERT_EQ(hit, 1);
-    }
-  }
 }
 
 TEST(MappedFile, ShowsTheBytesAndNamesWhatIsWrong) {
