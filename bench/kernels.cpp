@@ -1,14 +1,15 @@
 // Speed of the matrix products of every kernel table: gigabytes of weights read and multiply-adds per second and per
 // core cycle. One JSON line a result. Two shapes of work: "decode", few tokens and more weights than any cache holds,
-// and "prefill", many tokens. Each thread takes its own share of the rows, as the backend does.
-//   bench_kernels --benchmark_filter=avx512/int8/q4_1
+// and "prefill", many tokens and weights that stay in the level-2 cache. Each thread takes its own share of the panels,
+// as the backend does. Rates are by the threads' own processor time, so that other programs disturb them little.
+//   bench_kernels --benchmark_filter=avx512/panel/q4_1
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,100 +32,151 @@ constexpr int64_t kDecodeWeights = 96'000'000;
 constexpr Shape kShapes[] = {
     {"decode", kDecodeWeights / 3072, 3072, 1},
     {"decode", kDecodeWeights / 9216, 9216, 1},
-    {"decode", kDecodeWeights / 576, 576, 1},
     {"decode", kDecodeWeights / 1536, 1536, 1},
-    {"decode", kDecodeWeights / 3072, 3072, 3},
-    {"batch", kDecodeWeights / 3072, 3072, 8},
-    {"prefill", 512, 3072, 256},
-    {"prefill", 512, 9216, 256},
-    {"prefill", 1536, 576, 512},
-    {"prefill", 576, 1536, 512},
+    {"decode", kDecodeWeights / 3072, 3072, 2},
+    {"decode", kDecodeWeights / 3072, 3072, 4},
+    {"decode", kDecodeWeights / 3072, 3072, 8},
+    {"decode", kDecodeWeights / 3072, 3072, 12},
+    {"prefill", 128, 3072, 240},
+    {"prefill", 128, 3072, 512},
+    {"prefill", 64, 9216, 512},
+    {"prefill", 256, 1536, 512},
 };
+
+/// Seconds of processor time that this thread has used.
+double thread_seconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
 
 /// Core clock in GHz, from a chain of additions that depend on each other (one cycle each).
 double core_ghz() {
   double best = 0;
   for (int repeat = 0; repeat < 5; repeat++) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = thread_seconds();
     uint64_t x = 1;
     for (int i = 0; i < 10'000'000; i++) {
       x += 3;
       asm volatile("" : "+r"(x));
     }
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    best = std::max(best, 1e7 / spent.count() / 1e9);
+    best = std::max(best, 1e7 / (thread_seconds() - start) / 1e9);
   }
   return best;
 }
 
-/// Weights and activations of one benchmark, shared by its threads. The last one made is kept.
-struct Work {
-  Format format;
-  Shape shape;
-  std::vector<std::byte> weights;
-  std::vector<float> values, scales, out;
-  std::vector<int8_t> quants;
-  std::vector<int32_t> sums;
-  Activations x;
+/// Memory at a multiple of 64 bytes.
+template <typename T>
+class Aligned {
+ public:
+  explicit Aligned(int64_t count) : memory_(static_cast<size_t>(count) + 64 / sizeof(T)) {}
+  T* data() { return memory_.data() + (64 - reinterpret_cast<uintptr_t>(memory_.data()) % 64) % 64 / sizeof(T); }
 
-  Work(Format format, const Shape& shape) : format(format), shape(shape) {
-    weights.resize(static_cast<size_t>(shape.rows * row_bytes(format, shape.cols)));
+ private:
+  std::vector<T> memory_;
+};
+
+/// Panels and activations of one benchmark, shared by its threads. The last one made is kept.
+class Work {
+ public:
+  Work(const KernelTable& table, Format format, const Shape& shape)
+      : table_(&table),
+        format_(format),
+        shape_(shape),
+        kernel_(table.panel[static_cast<int>(format)]),
+        cols_(padded_cols(kernel_.arithmetic, shape.cols)),
+        weights_(panels() * panel_bytes(format, shape.cols)),
+        values_(int64_t{shape.tokens} * cols_ * 4),
+        scales_(2 * blocks()),
+        zeros_(4 * blocks()),
+        out_(shape.rows * shape.tokens) {
     Random random(1);
     // Bytes 0x38 to 0x3b: ordinary numbers in every format, so no subnormal or NaN slows anything down.
-    for (size_t i = 0; i + 8 <= weights.size(); i += 8) {
+    for (int64_t i = 0; i + 8 <= panels() * panel_bytes(format, shape.cols); i += 8) {
       const uint64_t bits = (random.next() & 0x0303030303030303u) | 0x3838383838383838u;
-      std::memcpy(weights.data() + i, &bits, 8);
+      std::memcpy(weights_.data() + i, &bits, 8);
     }
-    const auto count = static_cast<size_t>(shape.tokens) * static_cast<size_t>(shape.cols);
-    values.resize(count);
+    std::vector<float> values(static_cast<size_t>(shape.tokens) * static_cast<size_t>(shape.cols));
     for (float& value : values) value = static_cast<float>(random.normal());
-    quants.resize(count);
-    scales.resize(count / 32);
-    sums.resize(count / 32);
-    kernel_tables().back()->quantise(values.data(), shape.tokens, shape.cols, quants.data(), scales.data(),
-                                     sums.data());
-    out.resize(static_cast<size_t>(shape.rows * shape.tokens));
-    x = {values.data(), quants.data(), scales.data(), sums.data(), shape.tokens, shape.cols};
+    x_ = {.arithmetic = kernel_.arithmetic,
+          .tokens = shape.tokens,
+          .cols = cols_,
+          .group = table.panel_tokens,
+          .values = values_.data(),
+          .scales = scales_.data(),
+          .scaled_sums = scales_.data() + blocks(),
+          .zero_8 = zeros_.data(),
+          .zero_128 = zeros_.data() + blocks(),
+          .zero_32 = zeros_.data() + 2 * blocks()};
+    for (int g = 0; g < group_count(shape.tokens, x_.group); g++) {
+      table.prepare[static_cast<int>(kernel_.arithmetic)]({.values = values.data(),
+                                                           .cols = shape.cols,
+                                                           .planes = 1,
+                                                           .group = token_group(shape.tokens, x_.group, g),
+                                                           .to = &x_});
+    }
   }
 
-  static const Work& get(Format format, const Shape& shape) {
+  static Work& get(const KernelTable& table, Format format, const Shape& shape) {
     static std::unique_ptr<Work> last;
-    if (!last || last->format != format || last->shape.rows != shape.rows || last->shape.cols != shape.cols ||
-        last->shape.tokens != shape.tokens) {
+    if (!last || last->table_ != &table || last->format_ != format || last->shape_.rows != shape.rows ||
+        last->shape_.cols != shape.cols || last->shape_.tokens != shape.tokens) {
       last.reset();
-      last = std::make_unique<Work>(format, shape);
+      last = std::make_unique<Work>(table, format, shape);
     }
     return *last;
   }
+
+  int64_t panels() const { return shape_.rows / kPanelRows; }
+
+  /// One thread's share of the panels, a few at a time as the backend hands them out.
+  void run_share(int thread, int threads) {
+    constexpr int64_t kAtOnce = 4;
+    const int64_t begin = panels() * thread / threads, end = panels() * (thread + 1) / threads;
+    for (int64_t panel = begin; panel < end; panel += kAtOnce) {
+      kernel_.multiply({.panels = weights_.data() + panel * panel_bytes(format_, shape_.cols),
+                        .x = &x_,
+                        .out = out_.data(),
+                        .panel_begin = panel,
+                        .panel_end = std::min(panel + kAtOnce, end),
+                        .rows = shape_.rows,
+                        .out_stride = shape_.rows});
+    }
+  }
+
+ private:
+  int64_t blocks() const { return int64_t{shape_.tokens} * (cols_ / kQuantBlock + 1); }
+
+  const KernelTable* table_;
+  Format format_;
+  Shape shape_;
+  PanelKernel kernel_;
+  int cols_;
+  Aligned<std::byte> weights_, values_;
+  Aligned<float> scales_;
+  Aligned<int32_t> zeros_;
+  Aligned<float> out_;
+  PanelActivations x_;
 };
 
-constexpr int64_t kPieceRows = 64;  // what the backend hands to a thread at once
-
-void run_share(const Work& work, ProductFunction product, int thread, int threads, float* scratch) {
-  const int64_t begin = work.shape.rows * thread / threads, end = work.shape.rows * (thread + 1) / threads;
-  for (int64_t row = begin; row < end; row += kPieceRows) {
-    product({.weights = work.weights.data(),
-             .x = &work.x,
-             .out = const_cast<float*>(work.out.data()),
-             .row_begin = row,
-             .row_end = std::min(row + kPieceRows, end),
-             .out_stride = work.shape.rows,
-             .scratch = scratch});
-  }
+/// Rates of the machine: each thread's own, added.
+void count(benchmark::State& state, double seconds, double bytes, double macs) {
+  state.counters["bytes"] = bytes / seconds;
+  state.counters["mac"] = macs / seconds;
 }
 
-void run_product(benchmark::State& state, ProductFunction product, Format format, const Shape& shape) {
-  static const Work* work;
-  if (state.thread_index() == 0) work = &Work::get(format, shape);
-  std::vector<float> memory(static_cast<size_t>(product_scratch_floats(shape.cols)) + 16);
-  float* scratch = memory.data() + (16 - reinterpret_cast<uintptr_t>(memory.data()) / 4 % 16) % 16;
-  for (auto _ : state) run_share(*work, product, state.thread_index(), state.threads(), scratch);
-  // Counters are added over threads and divided by the time of one: totals of the machine.
-  const auto share = static_cast<double>(state.iterations()) / state.threads();
-  const auto weights = static_cast<double>(shape.rows * shape.cols);
-  state.counters["bytes"] = benchmark::Counter(share * static_cast<double>(shape.rows * row_bytes(format, shape.cols)),
-                                               benchmark::Counter::kIsRate);
-  state.counters["mac"] = benchmark::Counter(share * weights * shape.tokens, benchmark::Counter::kIsRate);
+void run_panels(benchmark::State& state, const KernelTable& table, Format format, const Shape& shape) {
+  static Work* work;
+  if (state.thread_index() == 0) work = &Work::get(table, format, shape);
+  double seconds = 0;
+  for (auto _ : state) {
+    const double start = thread_seconds();
+    work->run_share(state.thread_index(), state.threads());
+    seconds += thread_seconds() - start;
+  }
+  const auto panels = static_cast<double>(work->panels() * state.iterations()) / static_cast<double>(state.threads());
+  count(state, seconds, panels * static_cast<double>(panel_bytes(format, shape.cols)),
+        panels * kPanelRows * static_cast<double>(shape.cols) * shape.tokens);
 }
 
 /// One line a result.
@@ -136,8 +188,11 @@ class JsonLines : public benchmark::BenchmarkReporter {
     for (const Run& run : runs) {
       const double mac = run.counters.at("mac"), bytes = run.counters.at("bytes");
       const auto threads = static_cast<double>(run.threads);
-      fmt::print("{{\"test\":\"{}\",\"threads\":{},\"gb_s\":{:.2f},\"gmac_s\":{:.2f},\"mac_cycle_core\":{:.2f}}}\n",
-                 run.run_name.function_name, run.threads, bytes / 1e9, mac / 1e9, mac / 1e9 / ghz_ / threads);
+      const double cycles = ghz_ * 1e9 * threads;  // a second, all cores
+      fmt::print(
+          "{{\"test\":\"{}\",\"threads\":{},\"gb_s\":{:.2f},\"gmac_s\":{:.2f},\"bytes_cycle_core\":{:.2f},"
+          "\"mac_cycle_core\":{:.2f}}}\n",
+          run.run_name.function_name, run.threads, bytes / 1e9, mac / 1e9, bytes / cycles, mac / cycles);
       std::fflush(stdout);
     }
   }
@@ -146,15 +201,14 @@ class JsonLines : public benchmark::BenchmarkReporter {
   double ghz_;
 };
 
-void add(const KernelTable& table, const char* arithmetic, ProductFunction product, Format format) {
+void add(const KernelTable& table, Format format) {
   for (const Shape& shape : kShapes) {
     if (shape.cols % format_info(format).block_values != 0) continue;
-    const std::string name = fmt::format("{}/{}/{}/{}/{}x{}x{}", table.name, arithmetic, format_name(format),
-                                         shape.name, shape.rows, shape.cols, shape.tokens);
+    const std::string name = fmt::format("{}/panel/{}/{}/{}x{}x{}", table.name, format_name(format), shape.name,
+                                         shape.rows, shape.cols, shape.tokens);
     for (const int threads : {1, 2}) {
       benchmark::RegisterBenchmark(
-          name.c_str(),
-          [product, format, shape](benchmark::State& state) { run_product(state, product, format, shape); })
+          name.c_str(), [&table, format, shape](benchmark::State& state) { run_panels(state, table, format, shape); })
           ->Threads(threads)
           ->UseRealTime()
           ->MinTime(0.2);
@@ -167,16 +221,17 @@ void read_memory(benchmark::State& state) {
   static std::vector<uint64_t> memory(256u << 17, 1);
   const size_t share = memory.size() / static_cast<size_t>(state.threads());
   const uint64_t* from = memory.data() + share * static_cast<size_t>(state.thread_index());
+  double seconds = 0;
   for (auto _ : state) {
+    const double start = thread_seconds();
     uint64_t sums[8] = {};
     for (size_t i = 0; i + 64 <= share; i += 64) {
       for (size_t line = 0; line < 8; line++) sums[line] += from[i + line * 8];
     }
     for (const uint64_t sum : sums) benchmark::DoNotOptimize(sum);
+    seconds += thread_seconds() - start;
   }
-  state.counters["bytes"] = benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(share) * 8,
-                                               benchmark::Counter::kIsRate);
-  state.counters["mac"] = 0;
+  count(state, seconds, static_cast<double>(state.iterations()) * static_cast<double>(share) * 8, 0);
 }
 
 }  // namespace
@@ -190,9 +245,7 @@ int main(int argc, char** argv) {
   }
   for (const KernelTable* table : kernel_tables()) {
     for (int f = 0; f < kFormatCount; f++) {
-      const auto format = static_cast<Format>(f);
-      add(*table, "exact", table->exact[f], format);
-      if (table->int8[f]) add(*table, "int8", table->int8[f], format);
+      if (table->panel[f].multiply) add(*table, static_cast<Format>(f));
     }
   }
   const double ghz = core_ghz();

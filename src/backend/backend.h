@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@
 #include "backend/batch.h"
 #include "base/format.h"
 #include "checkpoint/checkpoint.h"
+#include "kernels/attention.h"
 
 namespace lancet {
 
@@ -22,12 +25,20 @@ struct Matrix {
   int rows = 0, cols = 0;
 };
 
+struct PanelSlot;
+
+/// What a weight is for: rows are looked up, or it is multiplied; with the input of attention, whose few large columns
+/// lose most by rounding; or it is the output head, which is large and may be kept in 8 bits.
+enum class WeightUse : uint8_t { lookup, product, attention_input, head };
+
 /// A placed matrix in its stored format; a view that the backend (or the mapped file) owns.
 struct Weight {
   Format format = Format::f32;
   int rows = 0, cols = 0;
   const std::byte* data = nullptr;
-  const ScaleGrid* scale = nullptr;  // null: none
+  const ScaleGrid* scale = nullptr;   // null: none
+  int planes = 1;                     // 2: its activations keep what rounding leaves out as a second number
+  const PanelSlot* panels = nullptr;  // the backend's; null: products read the stored rows
 };
 
 struct Product {
@@ -47,19 +58,36 @@ struct RopeTable {
   int original_context = 0;
 };
 
-/// Precision of cached keys and values.
-enum class KvFormat { f32, f16, q8 };  // q8: one f16 scale for each 32 numbers
-
 /// One layer's cache: a key and a value of kv_heads * head_width numbers for each of blocks * kBlockTokens slots.
 struct KvLayer {
   int index = 0;
 };
 
+/// How weights are packed for fast products.
+struct PackingOptions {
+  std::optional<Format> quantise;  // what floating-point weights become; nothing: they stay as they are
+  std::filesystem::path cache;     // folder where packed weights are kept for the next start; empty: none
+  std::string model;               // what the folder calls this model: its path
+  uint64_t identity = 0;           // Checkpoint::file_identity(); 0: unknown, nothing is kept
+  uint64_t memory = UINT64_MAX;    // bytes that packed weights may take
+};
+
+/// How products round their activations, unless they are exact: to 8 bits for quantised weights, to bf16 for others.
+/// What that leaves out can be kept as a second number, which doubles the digits and the arithmetic. The head's always
+/// is.
+enum class Rounding : uint8_t {
+  coarse,  // everywhere else it is dropped
+  mixed,   // kept for the inputs of attention where weights are quantised: these activations have outliers
+  fine     // kept everywhere: next to no error, twice the time for prompts
+};
+
 struct BackendOptions {
-  int threads = 0;              // 0: one per usable core
-  std::string kernels;          // table name; empty: best
-  bool exact = false;           // reference arithmetic: f32 activations and f32 cache, no shortcut
-  KvFormat kv = KvFormat::f16;  // ignored (f32) when exact
+  int threads = 0;                      // 0: one per usable core
+  std::string kernels;                  // table name; empty: best
+  bool exact = false;                   // reference arithmetic: f32 activations and f32 cache, no shortcut
+  Rounding rounding = Rounding::mixed;  // of activations; ignored when exact
+  KvFormat kv = KvFormat::f16;          // ignored (f32) when exact
+  PackingOptions packing;
 };
 
 /// One thread at a time. Operations never throw; place and allocate_cache may (Error{unsupported}, {io}).
@@ -68,9 +96,15 @@ class Backend {
   virtual ~Backend() = default;
 
   // Memory.
-  virtual Weight place(const StoredTensor&) = 0;  // may keep the bytes where they are; the Checkpoint must outlive it
+  /// May keep the bytes where they are; the Checkpoint must outlive it.
+  virtual Weight place(const StoredTensor&, WeightUse) = 0;
+  virtual void finish_placing() = 0;  // once, after the last place(): the weights can be prepared in the background
+  /// Lowers PackingOptions::memory, before the first place().
+  virtual void limit_packing(uint64_t bytes) = 0;
+  /// Waits until what finish_placing() began is done: measuring begins after it.
+  virtual void settle() = 0;
   virtual std::vector<KvLayer> allocate_cache(int layers, int blocks, int kv_heads, int head_width) = 0;
-  virtual size_t cache_bytes_per_block(int layers, int kv_width) const = 0;
+  virtual size_t cache_bytes_per_block(int layers, int kv_heads, int head_width) const = 0;
   virtual void begin_step(const Batch&) = 0;        // frees last step's scratch; the batch must outlive the step
   virtual Matrix scratch(int rows, int cols) = 0;   // uninitialised, valid until the next step
   virtual std::span<const float> read(Matrix) = 0;  // waits; host memory, valid until the next step
@@ -85,7 +119,7 @@ class Backend {
   virtual void silu_mul(Matrix out, Matrix gate, Matrix up) = 0;
   virtual void add(Matrix x, Matrix y) = 0;                                      // x += y
   virtual void gather(Matrix out, Matrix x, std::span<const int32_t> rows) = 0;  // out[i] = x[rows[i]]
-  /// The arithmetic in use, for system_fingerprint and logs: "cpu avx512 int8 kv=f16, 2 threads".
+  /// The arithmetic in use, for system_fingerprint and logs: "cpu avx512 mixed kv=f16, 2 threads".
   virtual std::string description() const = 0;
 };
 

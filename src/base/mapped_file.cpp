@@ -37,6 +37,12 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   struct stat info = {};
   if (fstat(file.number, &info) != 0) fail(path, "look at it");
   if (!S_ISREG(info.st_mode)) throw Error(Fault::bad_file, fmt::format("{}: is not a regular file", path.string()));
+#ifdef __APPLE__
+  const timespec& modified = info.st_mtimespec;
+#else
+  const timespec& modified = info.st_mtim;
+#endif
+  modified_ns_ = int64_t{modified.tv_sec} * 1'000'000'000 + modified.tv_nsec;
   if (info.st_size == 0) return;
   const auto size = static_cast<size_t>(info.st_size);
   void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number, 0);
@@ -44,13 +50,32 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   bytes_ = {static_cast<const std::byte*>(address), size};
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept : path_(std::move(other.path_)), bytes_(other.bytes_) {
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), bytes_(other.bytes_), modified_ns_(other.modified_ns_) {
   other.bytes_ = {};
 }
 
 MappedFile::~MappedFile() {
   // munmap wants a pointer to non-const; the mapping itself stays read-only.
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::drop(std::span<const std::byte> part) const { advise(part, MADV_DONTNEED); }
+
+void MappedFile::fetch(std::span<const std::byte> part) const {
+#ifdef MADV_POPULATE_READ
+  advise(part, MADV_POPULATE_READ);
+#else
+  advise(part, MADV_WILLNEED);
+#endif
+}
+
+void MappedFile::advise(std::span<const std::byte> part, int advice) const {
+  if (part.data() < bytes_.data() || part.data() + part.size() > bytes_.data() + bytes_.size()) return;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const auto first = static_cast<size_t>(part.data() - bytes_.data());  // the mapping begins on a page
+  const size_t begin = (first + page - 1) / page * page, end = (first + part.size()) / page * page;
+  if (begin < end) madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, advice);
 }
 
 std::string read_text_file(const std::filesystem::path& path, size_t limit_bytes) {

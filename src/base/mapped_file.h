@@ -21,10 +21,21 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
   const std::filesystem::path& path() const { return path_; }
+  /// When the file was last written, when it was opened: nanoseconds since 1970.
+  int64_t modified_ns() const { return modified_ns_; }
+
+  /// Lets go of the memory under a part of bytes(), which stays readable: it is fetched again when it is read. Parts of
+  /// pages, and bytes that are not this file's, stay. Any thread.
+  void drop(std::span<const std::byte> part) const;
+  /// Brings a part of bytes() into memory at once, which is several times as fast as page by page. The same bounds.
+  void fetch(std::span<const std::byte> part) const;
 
  private:
+  void advise(std::span<const std::byte> part, int advice) const;
+
   std::filesystem::path path_;
   std::span<const std::byte> bytes_;
+  int64_t modified_ns_ = 0;
 };
 
 /// A small file read whole: Error{too_large} beyond `limit_bytes`.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/format.h"
+#include "base/mapped_file.h"
 #include "checkpoint/model_config.h"
 #include "checkpoint/vocabulary.h"
 
@@ -39,6 +40,7 @@ struct StoredTensor {
   int64_t rows = 0, cols = 0;
   std::span<const std::byte> bytes;
   ScaleGrid scale;
+  const MappedFile* mapping = nullptr;  // the file that the bytes are mapped from; null: they lie elsewhere
 };
 
 /// Immutable after opening; any thread.
@@ -58,6 +60,8 @@ class Checkpoint {
   virtual int fp8_tensor_count() const = 0;
   /// Bytes of all files that hold tensors.
   virtual uint64_t file_bytes() const = 0;
+  /// A hash of the sizes and times of those files, which another content has others of; 0: unknown.
+  virtual uint64_t file_identity() const { return 0; }
 
   /// By canonical name; null: not in the file. Logarithmic.
   const StoredTensor* find(std::string_view name) const;

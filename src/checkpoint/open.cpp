@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config_readers.h"
 #include "checkpoint/gguf.h"
@@ -35,7 +36,12 @@ struct Contents {
 
 class OpenedCheckpoint final : public Checkpoint {
  public:
-  explicit OpenedCheckpoint(Contents contents) : contents_(std::move(contents)) {}
+  explicit OpenedCheckpoint(Contents contents) : contents_(std::move(contents)) {
+    for (StoredTensor& tensor : contents_.tensors) {
+      for (const MappedFile& file : contents_.files)
+        if (holds(file, tensor.bytes)) tensor.mapping = &file;
+    }
+  }
   const ModelConfig& config() const override { return contents_.config; }
   const Vocabulary& vocabulary() const override { return contents_.vocabulary; }
   std::string_view chat_template() const override { return contents_.chat_template; }
@@ -48,8 +54,21 @@ class OpenedCheckpoint final : public Checkpoint {
     for (const MappedFile& file : contents_.files) total += file.bytes().size();
     return total;
   }
+  uint64_t file_identity() const override {
+    uint64_t hash = contents_.files.size();
+    for (const MappedFile& file : contents_.files) {
+      hash = hash_combine(hash, file.bytes().size());
+      hash = hash_combine(hash, static_cast<uint64_t>(file.modified_ns()));
+    }
+    return hash;
+  }
 
  private:
+  static bool holds(const MappedFile& file, std::span<const std::byte> bytes) {
+    const auto all = file.bytes();
+    return bytes.data() >= all.data() && bytes.data() + bytes.size() <= all.data() + all.size();
+  }
+
   Contents contents_;
 };
 

@@ -1,19 +1,21 @@
-// bench: the work of llama-bench (random ids, a warm-up, no sampling), and probes of the machine in the same minute.
+// bench: the work of llama-bench (random ids, a warm-up, no sampling), with probes of the machine in the same minute
+// and each speed as a fraction of what they allow.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <cstdio>
 #include <functional>
-#include <numeric>
 
 #include <fmt/format.h>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
 #include "base/random.h"
-#include "base/thread_pool.h"
+#include "cli/bench_test.h"
 #include "cli/command.h"
 #include "cli/forward.h"
+#include "cli/machine_probe.h"
 #include "cli/model_flags.h"
-#include "kernels/kernels.h"
 
 namespace lancet {
 namespace {
@@ -25,56 +27,24 @@ double seconds(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Bytes per second that all threads together read from memory: the best of a few passes over 512 MiB.
-double read_bandwidth(ThreadPool& pool) {
-  std::vector<uint64_t> words((size_t{512} << 20) / sizeof(uint64_t), 1);
-  std::vector<uint64_t> sums(words.size() >> 20);  // every piece has its own, so nothing is shared and nothing dropped
-  double best = 0;
-  for (int pass = 0; pass < 5; pass++) {
-    const double took = seconds([&] {
-      pool.run(static_cast<int64_t>(sums.size()), 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) {
-          const uint64_t* piece = words.data() + (static_cast<size_t>(i) << 20);
-          uint64_t sum[8] = {};
-          for (size_t at = 0; at < size_t{1} << 20; at += 8)
-            for (size_t lane = 0; lane < 8; lane++) sum[lane] += piece[at + lane];
-          sums[static_cast<size_t>(i)] = std::accumulate(sum, sum + 8, uint64_t{0});
-        }
-      });
-    });
-    if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) != words.size()) return 0;
-    best = std::max(best, static_cast<double>(words.size() * sizeof(uint64_t)) / took);
-  }
-  return best;
+double median(std::vector<double> numbers) {
+  std::sort(numbers.begin(), numbers.end());
+  return (numbers[(numbers.size() - 1) / 2] + numbers[numbers.size() / 2]) / 2;
 }
 
-/// Multiply-adds per second of the table's own f32 product on data that stays in cache: all threads together.
-double f32_rate(ThreadPool& pool, const KernelTable& kernels) {
-  constexpr int kRows = 64, kCols = 512, kTokens = 64, kRounds = 40;
-  struct Job {
-    std::vector<float> weights = std::vector<float>(kRows * kCols, 0.5f),
-                       x = std::vector<float>(kTokens * kCols, 0.25f), out = std::vector<float>(kTokens * kRows),
-                       scratch_space;
-  };
-  std::vector<Job> jobs(static_cast<size_t>(pool.threads()));
-  for (Job& job : jobs) job.scratch_space.resize(static_cast<size_t>(product_scratch_floats(kCols)) + 16);
-  const double took = seconds([&] {
-    pool.run(pool.threads(), 1, [&](int64_t begin, int64_t) {
-      Job& job = jobs[static_cast<size_t>(begin)];
-      const auto address = reinterpret_cast<uintptr_t>(job.scratch_space.data());
-      const Activations x{job.x.data(), nullptr, nullptr, nullptr, kTokens, kCols};
-      const RowsProduct product{reinterpret_cast<const std::byte*>(job.weights.data()),
-                                &x,
-                                job.out.data(),
-                                0,
-                                kRows,
-                                kRows,
-                                job.scratch_space.data() + (64 - address % 64) % 64 / sizeof(float)};
-      for (int round = 0; round < kRounds; round++) kernels.exact[static_cast<int>(Format::f32)](product);
-    });
-  });
-  return 1.0 * kRows * kCols * kTokens * kRounds * pool.threads() / took;
+/// `scale` to, say, three digits after the point: 1000.
+double rounded(double x, double scale) { return std::round(x * scale) / scale; }
+
+json::array rounded(const std::vector<double>& numbers, double scale) {
+  json::array out;
+  for (const double x : numbers) out.emplace_back(rounded(x, scale));
+  return out;
 }
+
+/// The counted runs of one test.
+struct Runs {
+  std::vector<double> tokens_s, other_cpu;
+};
 
 class Bench : public Command {
  public:
@@ -85,31 +55,52 @@ class Bench : public Command {
     flags.add("-n,--new-tokens", new_, "generation test: so many tokens; 0: none", 0, 1 << 20);
     flags.add("-d,--depth", depth_, "tokens in the cache before each test", 0, 1 << 20);
     flags.add("-b,--batch", batch_, "sequences that generate together", 1, 256);
+    flags.add("--tests", tests_, "these tests instead: ppN, tgN, tgN@DEPTH, tgNbBATCH, separated by commas");
     flags.add("-r,--repetitions", repetitions_, "counted runs of each test", 1, 100);
     flags.add("--json", json_, "print one JSON line a test");
     flags.example("lancet bench -m MODEL -p 512 -n 128 -r 5 --json", "pp512 and tg128, tokens a second");
+    flags.example("lancet bench -m MODEL --tests pp512,tg128,tg32@4096,tg32b4", "several tests, the model loaded once");
   }
 
   int run() override {
+    const std::vector<BenchTest> tests = wanted_tests();
+    if (tests.empty()) return 0;
     LoadedModel loaded = load(model_);
-    probe(loaded);
-    const int room = depth_ + std::max({prompt_, new_, 1});
-    ForwardRun forward(*loaded.model, batch_, room);
-    for (int sequence = 0; sequence < batch_ && depth_ > 0; sequence++)
-      forward.append(sequence, random_ids(loaded, depth_), false, [](int, std::span<const float>) {});
-    const std::string at_depth = depth_ > 0 ? fmt::format("@{}", depth_) : "";
-    if (prompt_ > 0)
-      measure(forward, fmt::format("pp{}{}", prompt_, at_depth), prompt_,
-              [&] { forward.append(0, random_ids(loaded, prompt_), false, [](int, std::span<const float>) {}); });
-    const std::string in_batch = batch_ > 1 ? fmt::format("b{}", batch_) : "";
-    if (new_ > 0)
-      measure(forward, fmt::format("tg{}{}{}", new_, at_depth, in_batch), new_ * batch_, [&] {
-        for (int i = 0; i < new_; i++) forward.append_each(random_ids(loaded, batch_));
-      });
+    loaded.backend->settle();
+    ForwardRun forward = forward_for(tests, *loaded.model);
+    MachineProbe probe(model_.threads, model_.kernels);
+    MachinePeaks before = probe.measure();
+    print_probe(before, probe, *loaded.backend, "before");
+    for (const BenchTest& test : tests) {
+      const Runs runs = measure(test, forward, loaded);
+      const MachinePeaks after = probe.measure();
+      print_test(test, runs, bench_work(test, loaded, model_), {before, after});
+      before = after;
+    }
+    print_probe(before, probe, *loaded.backend, "after");
     return 0;
   }
 
  private:
+  std::vector<BenchTest> wanted_tests() const {
+    if (!tests_.empty()) return parse_bench_tests(tests_);
+    std::vector<BenchTest> tests;
+    if (prompt_ > 0) tests.push_back({.prompt = true, .tokens = prompt_, .depth = depth_});
+    if (new_ > 0) tests.push_back({.tokens = new_, .depth = depth_, .batch = batch_});
+    return tests;
+  }
+
+  /// One cache for all tests, as large as the largest needs. A test that the model is too short for is refused here.
+  static ForwardRun forward_for(const std::vector<BenchTest>& tests, Model& model) {
+    const auto less = [](const BenchTest& a, const BenchTest& b) {
+      return ForwardRun::blocks(a.batch, a.room()) < ForwardRun::blocks(b.batch, b.room());
+    };
+    const BenchTest& largest = *std::max_element(tests.begin(), tests.end(), less);
+    ForwardRun forward(model, largest.batch, largest.room());
+    for (const BenchTest& test : tests) forward.reshape(test.batch, test.room());
+    return forward;
+  }
+
   std::vector<TokenId> random_ids(const LoadedModel& loaded, int count) {
     std::vector<TokenId> ids(static_cast<size_t>(count));
     const auto vocabulary = static_cast<uint64_t>(loaded.model->limits().vocabulary);
@@ -117,43 +108,85 @@ class Bench : public Command {
     return ids;
   }
 
-  void measure(ForwardRun& forward, const std::string& test, int tokens, const std::function<void()>& work) {
-    std::vector<double> runs;
+  Runs measure(const BenchTest& test, ForwardRun& forward, const LoadedModel& loaded) {
+    const auto nothing = [](int, std::span<const float>) {};
+    forward.reshape(test.batch, test.room());
+    for (int sequence = 0; sequence < test.batch && test.depth > 0; sequence++)
+      forward.append(sequence, random_ids(loaded, test.depth), false, nothing);
+    Runs runs;
     for (int round = 0; round <= repetitions_; round++) {
-      const double rate = tokens / seconds(work);
-      forward.rewind(depth_);
-      if (round > 0) runs.push_back(rate);  // the first one warms up
+      const OtherCpu other;
+      const double took = seconds([&] {
+        if (test.prompt) return forward.append(0, random_ids(loaded, test.tokens), false, nothing);
+        for (int i = 0; i < test.tokens; i++) forward.append_each(random_ids(loaded, test.batch));
+      });
+      forward.rewind(test.depth);
+      if (round == 0) continue;  // the first one warms up
+      runs.tokens_s.push_back(test.counted() / took);
+      runs.other_cpu.push_back(other.busy());
     }
-    std::vector<double> sorted = runs;
-    std::sort(sorted.begin(), sorted.end());
-    const double median = (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
-    if (json_) {
-      fmt::print("{}\n", json::serialize(json::object{
-                             {"test", test}, {"t_s", median}, {"runs", json::array(runs.begin(), runs.end())}}));
-    } else {
-      fmt::print("{:<16} {:>10.2f} tokens/s   (of {} runs: {:.2f} to {:.2f})\n", test, median, runs.size(),
-                 sorted.front(), sorted.back());
-    }
+    return runs;
   }
 
-  void probe(const LoadedModel& loaded) const {
-    ThreadPool pool(model_.threads);
-    const KernelTable& kernels = select_kernels(model_.kernels);
-    f32_rate(pool, kernels);  // warms up
-    const double bandwidth = read_bandwidth(pool), rate = f32_rate(pool, kernels);
+  struct AroundTest {
+    MachinePeaks before, after;
+  };
+
+  void print_test(const BenchTest& test, const Runs& runs, const BenchWork& work, const AroundTest& probes) const {
+    const MachinePeaks &a = probes.before, &b = probes.after;
+    const MachinePeaks mean{.read_bytes_s = (a.read_bytes_s + b.read_bytes_s) / 2,
+                            .f32_macs_s = (a.f32_macs_s + b.f32_macs_s) / 2,
+                            .bf16_macs_s = (a.bf16_macs_s + b.bf16_macs_s) / 2,
+                            .int8_macs_s = (a.int8_macs_s + b.int8_macs_s) / 2};
+    const BenchLimit limit = bench_limit(test, work, mean);
+    const double speed = median(runs.tokens_s);
+    if (json_) {
+      fmt::print("{}\n", json::serialize(
+                             json::object{{"test", test.name()},
+                                          {"t_s", rounded(speed, 1e3)},
+                                          {"runs", rounded(runs.tokens_s, 1e3)},
+                                          {"limit_t_s", rounded(limit.tokens_s, 1e3)},
+                                          {"of_limit", rounded(speed / limit.tokens_s, 1e4)},
+                                          {"limited_by", limit.memory ? "memory" : "arithmetic"},
+                                          {"probe_gb_s", rounded({a.read_bytes_s / 1e9, b.read_bytes_s / 1e9}, 100)},
+                                          {"other_cpu", rounded(runs.other_cpu, 100)}}));
+    } else {
+      const auto [low, high] = std::minmax_element(runs.tokens_s.begin(), runs.tokens_s.end());
+      fmt::print(
+          "{:<16} {:>10.2f} tokens/s, {:.0f} % of what {} allows   (of {} runs: {:.2f} to {:.2f}; others used "
+          "{:.2f} CPUs)\n",
+          test.name(), speed, 100 * speed / limit.tokens_s, limit.memory ? "memory" : "arithmetic",
+          runs.tokens_s.size(), *low, *high, median(runs.other_cpu));
+    }
+    std::fflush(stdout);
+  }
+
+  void print_probe(const MachinePeaks& peaks, const MachineProbe& probe, const Backend& backend,
+                   std::string_view when) {
+    const auto rate = [](double macs_s) { return macs_s > 0 ? json::value(rounded(macs_s / 1e9, 10)) : json::value(); };
     if (json_) {
       fmt::print("{}\n", json::serialize(json::object{{"test", "probe"},
-                                                      {"read_gb_s", bandwidth / 1e9},
-                                                      {"f32_gmac_s", rate / 1e9},
-                                                      {"threads", pool.threads()},
-                                                      {"backend", loaded.backend->description()}}));
+                                                      {"when", when},
+                                                      {"read_gb_s", rounded(peaks.read_bytes_s / 1e9, 100)},
+                                                      {"f32_gmac_s", rate(peaks.f32_macs_s)},
+                                                      {"bf16_gmac_s", rate(peaks.bf16_macs_s)},
+                                                      {"int8_gmac_s", rate(peaks.int8_macs_s)},
+                                                      {"int8_instructions", probe.loops().int8.instructions},
+                                                      {"threads", probe.threads()},
+                                                      {"backend", backend.description()}}));
     } else {
-      fmt::print("{}\nmemory read {:.1f} GB/s, f32 products in cache {:.1f} GMAC/s, {} threads\n",
-                 loaded.backend->description(), bandwidth / 1e9, rate / 1e9, pool.threads());
+      if (when == "before") fmt::print("{}\n", backend.description());
+      fmt::print("memory read {:.1f} GB/s", peaks.read_bytes_s / 1e9);
+      for (const auto& [name, macs] : {std::pair{"f32", peaks.f32_macs_s}, std::pair{"bf16", peaks.bf16_macs_s},
+                                       std::pair{"int8", peaks.int8_macs_s}})
+        if (macs > 0) fmt::print(", {} {:.0f}", name, macs / 1e9);
+      fmt::print(" GMAC/s, {} threads\n", probe.threads());
     }
+    std::fflush(stdout);
   }
 
   ModelFlags model_;
+  std::string tests_;
   int prompt_ = 512, new_ = 128, depth_ = 0, batch_ = 1, repetitions_ = 5;
   bool json_ = false;
   Random random_{42};

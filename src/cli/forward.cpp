@@ -17,17 +17,24 @@ constexpr int kChunkLogitRows = 64;
 
 }  // namespace
 
-ForwardRun::ForwardRun(Model& model, int sequences, int tokens)
-    : model_(model),
-      tokens_each_(tokens),
-      blocks_each_(static_cast<int>(divide_up(static_cast<uint64_t>(tokens), kBlockTokens))),
-      lengths_(static_cast<size_t>(sequences), 0) {
-  CHECK(sequences >= 1 && tokens >= 1);
-  const int context = model.limits().context;
+ForwardRun::ForwardRun(Model& model, int sequences, int tokens) : model_(model), blocks_(blocks(sequences, tokens)) {
+  reshape(sequences, tokens);
+  model_.allocate_cache(blocks_);
+}
+
+int ForwardRun::blocks(int sequences, int tokens) {
+  return static_cast<int>(divide_up(static_cast<uint64_t>(tokens), kBlockTokens)) * sequences;
+}
+
+void ForwardRun::reshape(int sequences, int tokens) {
+  CHECK(sequences >= 1 && tokens >= 1 && blocks(sequences, tokens) <= blocks_);
+  const int context = model_.limits().context;
   if (tokens > context)
     throw Error(Fault::context_overflow,
                 fmt::format("the text has {} tokens, the model's context is {} tokens", tokens, context));
-  model_.allocate_cache(blocks_each_ * sequences);
+  tokens_each_ = tokens;
+  blocks_each_ = blocks(1, tokens);
+  lengths_.assign(static_cast<size_t>(sequences), 0);
 }
 
 void ForwardRun::add_rows(Batch& batch, int sequence, std::span<const TokenId> tokens) const {

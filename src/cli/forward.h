@@ -14,6 +14,10 @@ class ForwardRun {
  public:
   /// Room for `sequences` sequences of `tokens` tokens each. Error{context_overflow} if the model was made for fewer.
   ForwardRun(Model& model, int sequences, int tokens);
+  /// Forgets everything and cuts the same memory anew: at most as many blocks as at first.
+  void reshape(int sequences, int tokens);
+  /// Blocks that `sequences` sequences of `tokens` tokens take.
+  static int blocks(int sequences, int tokens);
 
   /// Appends tokens to one sequence, at most `chunk` rows a step; calls see(position, logits) for every one of them if
   /// `all_logits`, else for the last. The logits are valid during the call.
@@ -28,7 +32,7 @@ class ForwardRun {
   void add_rows(Batch& batch, int sequence, std::span<const TokenId> tokens) const;
 
   Model& model_;
-  int tokens_each_, blocks_each_;
+  int tokens_each_ = 0, blocks_each_ = 0, blocks_ = 0;
   std::vector<int> lengths_;
 };
 

@@ -102,9 +102,9 @@ int tokens_of(uint64_t blocks, int most) {
 
 }  // namespace
 
-bool MemoryPlan::weights_exceed() const {
-  return needs.weights > less(available, cache_bytes() + needs.scratch + kMemoryReserve);
-}
+uint64_t MemoryPlan::for_weights() const { return less(available, cache_bytes() + needs.scratch + kMemoryReserve); }
+
+bool MemoryPlan::weights_exceed() const { return needs.weights > for_weights(); }
 
 MemoryPlan plan_memory(const MemoryNeeds& needs, const MemoryWish& wish, uint64_t available) {
   MemoryPlan plan{.needs = needs, .wish = wish, .available = available};
@@ -142,7 +142,8 @@ MemoryNeeds memory_needs(const Checkpoint& checkpoint, const Backend& backend, i
   const uint64_t attention =
       threads * 4 * (64 * (4 * head_width + 64) + static_cast<uint64_t>(product_scratch_floats(text.head_width))) +
       (uint64_t{16} << 20);
-  MemoryNeeds needs{.block = std::max<uint64_t>(1, backend.cache_bytes_per_block(text.layers, static_cast<int>(kv))),
+  const size_t block = backend.cache_bytes_per_block(text.layers, text.kv_heads, text.head_width);
+  MemoryNeeds needs{.block = std::max<uint64_t>(1, block),
                     .scratch = floats * 4 + std::max(product, attention),
                     .model_context = text.context};
   for (const StoredTensor& tensor : checkpoint.tensors()) needs.weights += tensor.bytes.size();
@@ -163,7 +164,7 @@ std::vector<std::string> memory_table(const MemoryPlan& plan) {
   lines.push_back(row("weights", plan.needs.weights,
                       plan.weights_exceed() ? "mapped; more than stays in memory beside the rest: parts will be read "
                                               "from disk again and again"
-                                            : "mapped from the files, shared with the page cache"));
+                                            : "mapped from the files, then packed for fast products instead"));
   lines.push_back(row("cache", plan.cache_bytes(),
                       fmt::format("{} tokens for up to {} requests of {}{}; taken only as it fills", tokens,
                                   plan.wish.parallel, plan.context, plan.wish.context == 0 ? " (chosen)" : "")));

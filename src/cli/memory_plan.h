@@ -44,6 +44,8 @@ struct MemoryPlan {
   bool fits = true;
 
   uint64_t cache_bytes() const { return static_cast<uint64_t>(blocks) * needs.block; }
+  /// What is left for weights, packed or mapped, beside a full cache and the rest.
+  uint64_t for_weights() const;
   /// The weights cannot all stay in memory beside the rest once that is full.
   bool weights_exceed() const;
 };

@@ -1,7 +1,10 @@
 #include "cli/model_flags.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <map>
+#include <optional>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,6 +12,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "cli/memory_plan.h"
 #include "hub/cache.h"
 
 namespace lancet {
@@ -18,8 +22,51 @@ void ModelFlags::declare(Flags& flags) {
   flags.add("--threads", threads, "compute threads; 0: one per usable core", 0, 1024);
   flags.add("--kernels", kernels, "kernel table (avx512, avx2, scalar); empty: the best this CPU has");
   flags.add("--exact", exact, "reference arithmetic: f32 activations and cache, no shortcut");
+  flags.choice("--rounding", rounding,
+               "activations: coarse (8 bits), mixed (16 where it matters) or fine (16, half as fast in prompts)",
+               {"coarse", "mixed", "fine"});
   flags.choice("--kv", kv, "cached keys and values: f16, or q8 for half the memory", {"f16", "q8"});
+  flags.choice("--quant", quant, "keep floating-point weights in this format; none: as they are",
+               {"none", "q8_0", "q6_k", "q5_k", "q4_k", "q4_1", "q4_0"});
+  flags.add("--pack-cache", pack_cache,
+            "folder that keeps packed weights for the next start, about as large as the model, or off; empty: "
+            "$LANCET_CACHE, else ~/.cache/lancet");
 }
+
+std::filesystem::path pack_cache_folder(const std::string& flag) {
+  const auto environment = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::filesystem::path(value ? value : "");
+  };
+  if (flag == "off") return {};
+  if (!flag.empty()) return flag;
+  if (const auto own = environment("LANCET_CACHE"); !own.empty()) return own == "off" ? std::filesystem::path() : own;
+  if (const auto caches = environment("XDG_CACHE_HOME"); caches.is_absolute()) return caches / "lancet";
+  const auto home = environment("HOME");
+  return home.is_absolute() ? home / ".cache" / "lancet" : std::filesystem::path();
+}
+
+namespace {
+
+std::optional<Format> format_named(std::string_view name) {
+  for (int i = 0; i < kFormatCount; i++)
+    if (format_name(static_cast<Format>(i)) == name) return static_cast<Format>(i);
+  return std::nullopt;
+}
+
+PackingOptions packing_options(const ModelFlags& flags, const std::filesystem::path& path,
+                               const Checkpoint& checkpoint) {
+  std::error_code unresolved;  // a path that cannot be resolved names the model as well
+  const std::filesystem::path full = std::filesystem::weakly_canonical(path, unresolved);
+  const uint64_t available = available_memory();
+  return {.quantise = format_named(flags.quant),
+          .cache = pack_cache_folder(flags.pack_cache),
+          .model = unresolved ? path.string() : full.string(),
+          .identity = checkpoint.file_identity(),
+          .memory = available > kMemoryReserve ? available - kMemoryReserve : 0};
+}
+
+}  // namespace
 
 LoadedModel load(const ModelFlags& flags, const CheckpointOpened& opened) {
   const bool q8 = flags.kv == "q8";
@@ -27,11 +74,16 @@ LoadedModel load(const ModelFlags& flags, const CheckpointOpened& opened) {
     throw Error(Fault::bad_request, "--exact has an f32 cache and cannot be combined with --kv q8");
   LoadedModel loaded;
   loaded.name = flags.model;
-  loaded.checkpoint = open_checkpoint(resolve_model(flags.model));
+  const std::filesystem::path path = resolve_model(flags.model);
+  loaded.checkpoint = open_checkpoint(path);
   loaded.backend = make_cpu_backend({.threads = flags.threads,
                                      .kernels = flags.kernels,
                                      .exact = flags.exact,
-                                     .kv = q8 ? KvFormat::q8 : KvFormat::f16});
+                                     .rounding = flags.rounding == "coarse" ? Rounding::coarse
+                                                 : flags.rounding == "fine" ? Rounding::fine
+                                                                            : Rounding::mixed,
+                                     .kv = q8 ? KvFormat::q8 : KvFormat::f16,
+                                     .packing = packing_options(flags, path, *loaded.checkpoint)});
   if (opened) opened(*loaded.checkpoint, *loaded.backend);
   loaded.tokenizer = std::make_unique<Tokenizer>(loaded.checkpoint->vocabulary());
   loaded.chat_template = compile_template(loaded.checkpoint->chat_template(), *loaded.tokenizer);

@@ -1,6 +1,7 @@
 // The flags that every command with a model takes, and the loaded model that comes of them.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,7 +20,10 @@ struct ModelFlags {
   int threads = 0;
   std::string kernels;
   bool exact = false;
+  std::string rounding = "mixed";
   std::string kv = "f16";
+  std::string quant = "none";
+  std::string pack_cache;  // a folder, "off", or empty: the usual one
   void declare(Flags&);
 };
 
@@ -35,8 +39,12 @@ struct LoadedModel {
 
 /// Resolves, opens and loads. `opened` is called when the files are open and validated, before anything is placed; what
 /// it throws ends the loading. Throws Error.
-using CheckpointOpened = std::function<void(const Checkpoint&, const Backend&)>;
+using CheckpointOpened = std::function<void(const Checkpoint&, Backend&)>;
 LoadedModel load(const ModelFlags&, const CheckpointOpened& opened = {});
+
+/// Where packed weights are kept for the next start: what --pack-cache says ("off": nowhere, an empty path), else
+/// $LANCET_CACHE, else lancet in $XDG_CACHE_HOME, else ~/.cache/lancet.
+std::filesystem::path pack_cache_folder(const std::string& flag);
 
 /// The chat template with the vocabulary's bos and eos texts, or null for an empty source.
 std::unique_ptr<ChatTemplate> compile_template(std::string_view source, const Tokenizer&);

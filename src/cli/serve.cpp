@@ -138,8 +138,9 @@ class Serve : public Command {
   /// Loads the model; `loaded` says what it is.
   Service load_service(std::string& loaded) {
     auto serving = std::make_shared<Serving>();
-    serving->loaded = load(model_, [&](const Checkpoint& checkpoint, const Backend& backend) {
+    serving->loaded = load(model_, [&](const Checkpoint& checkpoint, Backend& backend) {
       if (!memory_) memory_ = plan(checkpoint, backend);  // later loads promise what the first one did
+      backend.limit_packing(memory_->for_weights());
     });
     serving->engine.emplace(*serving->loaded.model, *serving->loaded.tokenizer, engine_options(*memory_));
     serving->thread.emplace(*serving->engine);

@@ -9,15 +9,17 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
+#include "kernels/attention_avx512.h"
+#include "kernels/attention_tile.h"
 #include "kernels/exact_product.h"
-#include "kernels/int8_avx512.h"
+#include "kernels/panel_prepare.h"
+#include "kernels/quantise_avx512.h"
 #include "kernels/vec_avx512.h"
 #include "kernels/vector_ops.h"
-#include "kernels/weighted_sum.h"
 
 namespace lancet {
 
-const KernelTable kAvx512Table = {
+constinit const KernelTable kAvx512Table = {
     .name = "avx512",
     .exact = {exact_product<Avx512, Format::f32>, exact_product<Avx512, Format::f16>,
               exact_product<Avx512, Format::bf16>, exact_product<Avx512, Format::f8_e4m3>,
@@ -27,20 +29,30 @@ const KernelTable kAvx512Table = {
               exact_product<Avx512, Format::q3_k>, exact_product<Avx512, Format::q4_k>,
               exact_product<Avx512, Format::q5_k>, exact_product<Avx512, Format::q6_k>,
               exact_product<Avx512, Format::iq4_nl>, exact_product<Avx512, Format::iq4_xs>},
-    .int8 = {nullptr, nullptr, nullptr, nullptr, int8_product<ReadQ4_0>, int8_product<ReadQ4_1>, nullptr, nullptr,
-             int8_product<ReadQ8_0>, nullptr, nullptr, int8_product<ReadQ4_K>, int8_product<ReadQ5_K>},
+    .panel = {{},
+              {Arithmetic::f32, avx512_multiply_f16, avx512_pack_f16},
+              {Arithmetic::bf16, avx512_multiply_bf16, avx512_pack_bf16},
+              {Arithmetic::bf16, avx512_multiply_f8, avx512_pack_f8},
+              {Arithmetic::int8, avx512_multiply_q4_0, avx512_pack_q4_0},
+              {Arithmetic::int8, avx512_multiply_q4_1, avx512_pack_q4_1},
+              {},
+              {},
+              {Arithmetic::int8, avx512_multiply_q8_0, avx512_pack_q8_0},
+              {},
+              {},
+              {Arithmetic::int8, avx512_multiply_q4_k, avx512_pack_q4_k},
+              {Arithmetic::int8, avx512_multiply_q5_k, avx512_pack_q5_k},
+              {Arithmetic::int8, avx512_multiply_q6_k, avx512_pack_q6_k}},
+    .panel_tokens = 12,
+    .prepare = {prepare_f32, prepare_bf16<round_to_bf16>, prepare_int8<quantise_block>},
     .quantise = quantise,
     .dot_f32 = dot_f32<Avx512>,
-    .dot_f16 = dot_f16<Avx512>,
     .axpy_f32 = axpy_f32<Avx512>,
-    .store_f16 = store_f16<Avx512>,
-    .load_f16 = load_f16<Avx512>,
-    .load_q8 = load_q8<Avx512>,
     .rms_norm = rms_norm<Avx512>,
     .silu_mul = silu_mul<Avx512>,
     .exp_sum = exp_sum<Avx512>,
-    .maximum = maximum<Avx512>,
-    .weighted_sum = weighted_sum<Avx512>,
+    .attend = {attend<AttentionAvx512, KvF32>, attend<AttentionAvx512, KvF16>, attend<AttentionAvx512, KvQ8>},
+    .quantise_wide = quantise_wide<AttentionAvx512>,
 };
 
 }  // namespace lancet

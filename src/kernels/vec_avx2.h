@@ -34,20 +34,6 @@ struct Avx2 {
   static Vec load_f16(const uint16_t* from) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
-  static Vec load_f16_part(const uint16_t* from, int count) {
-    uint16_t padded[kWidth] = {};
-    std::memcpy(padded, from, static_cast<size_t>(count) * sizeof(uint16_t));
-    return load_f16(padded);
-  }
-  static void store_f16(uint16_t* to, Vec value) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                     _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-  }
-  static void store_f16_part(uint16_t* to, Vec value, int count) {
-    uint16_t all[kWidth];
-    store_f16(all, value);
-    std::memcpy(to, all, static_cast<size_t>(count) * sizeof(uint16_t));
-  }
 
   static Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
   static Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }

@@ -63,14 +63,6 @@ struct Avx512 {
   static Vec load_f16(const uint16_t* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
-  static Vec load_f16_part(const uint16_t* from, int count) {
-    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(count), from));
-  }
-  static __m256i to_f16(Vec value) { return _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  static void store_f16(uint16_t* to, Vec value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), to_f16(value)); }
-  static void store_f16_part(uint16_t* to, Vec value, int count) {
-    _mm256_mask_storeu_epi16(to, first(count), to_f16(value));
-  }
 
   static Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
   static Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }

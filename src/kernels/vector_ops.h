@@ -29,30 +29,23 @@ float add_chains(const typename Isa::Vec (&chains)[4]) {
   return Isa::reduce(Isa::add(Isa::add(chains[0], chains[1]), Isa::add(chains[2], chains[3])));
 }
 
-/// Dot product with `load` and `load_part` for b.
-template <class Isa, class B, class Load, class LoadPart>
-float dot(const float* a, const B* b, int count, Load load, LoadPart load_part) {
+template <class Isa>
+float dot_f32(const float* a, const float* b, int count) {
   typename Isa::Vec chains[4] = {Isa::zero(), Isa::zero(), Isa::zero(), Isa::zero()};
   int i = 0;
   for (; i + 4 * Isa::kWidth <= count; i += 4 * Isa::kWidth) {
 #pragma GCC unroll 4
     for (int c = 0; c < 4; c++) {
-      chains[c] = Isa::fma(Isa::load(a + i + c * Isa::kWidth), load(b + i + c * Isa::kWidth), chains[c]);
+      chains[c] = Isa::fma(Isa::load(a + i + c * Isa::kWidth), Isa::load(b + i + c * Isa::kWidth), chains[c]);
     }
   }
-  for (; i + Isa::kWidth <= count; i += Isa::kWidth) chains[0] = Isa::fma(Isa::load(a + i), load(b + i), chains[0]);
-  if (i < count) chains[1] = Isa::fma(Isa::load_part(a + i, count - i), load_part(b + i, count - i), chains[1]);
+  for (; i + Isa::kWidth <= count; i += Isa::kWidth) {
+    chains[0] = Isa::fma(Isa::load(a + i), Isa::load(b + i), chains[0]);
+  }
+  if (const int rest = count - i; rest > 0) {
+    chains[1] = Isa::fma(Isa::load_part(a + i, rest), Isa::load_part(b + i, rest), chains[1]);
+  }
   return add_chains<Isa>(chains);
-}
-
-template <class Isa>
-float dot_f32(const float* a, const float* b, int count) {
-  return dot<Isa>(a, b, count, Isa::load, Isa::load_part);
-}
-
-template <class Isa>
-float dot_f16(const float* a, const uint16_t* b, int count) {
-  return dot<Isa>(a, b, count, Isa::load_f16, Isa::load_f16_part);
 }
 
 template <class Isa>
@@ -65,20 +58,6 @@ void axpy_f32(float scale, const float* b, float* acc, int count) {
   if (const int rest = count - i; rest > 0) {
     Isa::store_part(acc + i, Isa::fma(factor, Isa::load_part(b + i, rest), Isa::load_part(acc + i, rest)), rest);
   }
-}
-
-template <class Isa>
-void store_f16(const float* values, uint16_t* out, int count) {
-  int i = 0;
-  for (; i + Isa::kWidth <= count; i += Isa::kWidth) Isa::store_f16(out + i, Isa::load(values + i));
-  if (i < count) Isa::store_f16_part(out + i, Isa::load_part(values + i, count - i), count - i);
-}
-
-template <class Isa>
-void load_f16(const uint16_t* values, float* out, int count) {
-  int i = 0;
-  for (; i + Isa::kWidth <= count; i += Isa::kWidth) Isa::store(out + i, Isa::load_f16(values + i));
-  if (i < count) Isa::store_part(out + i, Isa::load_f16_part(values + i, count - i), count - i);
 }
 
 template <class Isa>

@@ -21,10 +21,11 @@ class Decoder final : public Model {
   Decoder(const Checkpoint& checkpoint, Backend& backend);
 
   ModelLimits limits() const override {
-    return {.vocabulary = config_.vocabulary,
-            .context = config_.context,
-            .hidden = config_.hidden,
-            .cache_bytes_per_block = backend_.cache_bytes_per_block(config_.layers, kv_width())};
+    return {
+        .vocabulary = config_.vocabulary,
+        .context = config_.context,
+        .hidden = config_.hidden,
+        .cache_bytes_per_block = backend_.cache_bytes_per_block(config_.layers, config_.kv_heads, config_.head_width)};
   }
   void allocate_cache(int blocks) override {
     CHECK(cache_.empty());
@@ -78,24 +79,25 @@ Decoder::Decoder(const Checkpoint& checkpoint, Backend& backend)
     : backend_(backend), config_(checkpoint.config().text), epsilon_(static_cast<float>(config_.norm_epsilon)) {
   check_config(config_);
   rope_ = make_rope_table(config_.rope, config_.head_width, config_.context);
-  embedding_ = backend.place(require(checkpoint, "text.embedding", config_.vocabulary, config_.hidden));
-  output_norm_ = backend.place(require(checkpoint, "text.output_norm", 1, config_.hidden));
+  embedding_ =
+      backend.place(require(checkpoint, "text.embedding", config_.vocabulary, config_.hidden), WeightUse::lookup);
+  output_norm_ = backend.place(require(checkpoint, "text.output_norm", 1, config_.hidden), WeightUse::product);
   // No head of its own: the head is the embedding.
-  output_ = checkpoint.find("text.output")
-                ? backend.place(require(checkpoint, "text.output", config_.vocabulary, config_.hidden))
-                : embedding_;
+  const char* head = checkpoint.find("text.output") ? "text.output" : "text.embedding";
+  output_ = backend.place(require(checkpoint, head, config_.vocabulary, config_.hidden), WeightUse::head);
   layers_.reserve(static_cast<size_t>(config_.layers));
   for (int i = 0; i < config_.layers; i++) layers_.push_back(load_layer(checkpoint, i));
+  backend.finish_placing();
 }
 
 Layer Decoder::load_layer(const Checkpoint& checkpoint, int number) {
-  const auto place = [&](const char* name, int rows, int cols) {
-    return backend_.place(require(checkpoint, fmt::format("text.{}.{}", number, name), rows, cols));
+  const auto place = [&](const char* name, int rows, int cols, WeightUse use = WeightUse::product) {
+    return backend_.place(require(checkpoint, fmt::format("text.{}.{}", number, name), rows, cols), use);
   };
   return {.attention_norm = place("attention_norm", 1, config_.hidden),
-          .q = place("attention.q", q_width(), config_.hidden),
-          .k = place("attention.k", kv_width(), config_.hidden),
-          .v = place("attention.v", kv_width(), config_.hidden),
+          .q = place("attention.q", q_width(), config_.hidden, WeightUse::attention_input),
+          .k = place("attention.k", kv_width(), config_.hidden, WeightUse::attention_input),
+          .v = place("attention.v", kv_width(), config_.hidden, WeightUse::attention_input),
           .o = place("attention.o", config_.hidden, q_width()),
           .ffn_norm = place("ffn_norm", 1, config_.hidden),
           .gate = place("ffn.gate", config_.ffn, config_.hidden),

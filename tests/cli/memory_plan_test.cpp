@@ -161,7 +161,7 @@ TEST(MemoryPlan, SystemThatSaysNothingRefusesNothing) {
 TEST(MemoryPlan, TableIsAligned) {
   const auto lines = memory_table(plan_memory(big(), {.parallel = 4}, 24 * kGiB));
   ASSERT_EQ(lines.size(), 6u);
-  EXPECT_EQ(lines[1], "  weights      4.00 GiB  mapped from the files, shared with the page cache");
+  EXPECT_EQ(lines[1], "  weights      4.00 GiB  mapped from the files, then packed for fast products instead");
   EXPECT_EQ(lines[2],
             "  cache        9.84 GiB  99248 tokens for up to 4 requests of 32768 (chosen); taken only as it fills");
   EXPECT_EQ(lines[3], "  scratch      64.0 MiB  at most, in the largest step");
@@ -232,7 +232,7 @@ TEST(MemoryNeeds, AreOfTheTensorsTheCacheAndTheLargestStep) {
   uint64_t bytes = 0;
   for (const StoredTensor& tensor : checkpoint->tensors()) bytes += tensor.bytes.size();
   EXPECT_EQ(needs.weights, bytes);
-  EXPECT_EQ(needs.block, 2u * 3 * 64 * 2 * 16);
+  EXPECT_EQ(needs.block, 2u * 3 * 2 * (32 * 2 + 4) * 16);
   EXPECT_EQ(memory_needs(*checkpoint, *eight, 256, 4).block, 2u * 3 * 64 / 32 * 34 * 16);
   EXPECT_EQ(needs.model_context, checkpoint->config().text.context);
   EXPECT_EQ(memory_needs(*checkpoint, *half, 256, 5).scratch - needs.scratch, 4u * (2 * 64 + 1536));

@@ -37,20 +37,6 @@ Sum exact_sum(const ProductWorld& world, int row, int token) {
   return sum;
 }
 
-/// The same with the activations that int8 products see: scale * quant. magnitude bounds every intermediate of the
-/// kernels: a block's minimum times the sum of its quants, and its codes times them.
-Sum int8_sum(const ProductWorld& world, int row, int token) {
-  Sum sum{0, 0};
-  const std::vector<float> weights = world.decoded_row(row);
-  for (int c = 0; c < world.cols; c++) {
-    const auto at = static_cast<size_t>(token) * static_cast<size_t>(world.cols) + static_cast<size_t>(c);
-    const double activation = static_cast<double>(world.quants[at]) * double{world.scales[at / 32]};
-    sum.value += double{weights[static_cast<size_t>(c)]} * activation;
-    sum.magnitude += std::fabs(double{weights[static_cast<size_t>(c)]}) * 127.0 * double{world.scales[at / 32]};
-  }
-  return sum;
-}
-
 std::vector<int> columns_for(Format format) {
   switch (format_info(format).block_values) {
     case 1: return {1, 7, 16, 33, 64, 65, 128, 768, 769, 1000, 1600};
@@ -75,29 +61,6 @@ TEST_P(Products, ExactAgreesWithDoublePrecision) {
             const Sum sum = exact_sum(world, row, token);
             ASSERT_NEAR(double{out[static_cast<size_t>(token * world.rows + row)]}, sum.value,
                         (cols / 8 + 10) * kEpsilon * sum.magnitude)
-                << table->name << " " << format_name(format) << " cols " << cols << " tokens " << tokens;
-          }
-        }
-      }
-    }
-  }
-}
-
-// Bound: the blocks' dot products are exact; each block and each addition rounds a few times.
-TEST_P(Products, Int8AgreesWithDoublePrecisionOfTheQuantisedActivations) {
-  const Format format = GetParam();
-  for (const KernelTable* table : kernel_tables()) {
-    const ProductFunction product = table->int8[static_cast<int>(format)];
-    if (!product) continue;
-    for (const int cols : columns_for(format)) {
-      for (const int tokens : {1, 2, 3, 4, 13, 29}) {
-        const ProductWorld world(format, 21, tokens, cols, static_cast<uint64_t>(cols * 8 + tokens));
-        const auto out = world.run_all(product);
-        for (int row = 0; row < world.rows; row++) {
-          for (int token = 0; token < tokens; token++) {
-            const Sum sum = int8_sum(world, row, token);
-            ASSERT_NEAR(double{out[static_cast<size_t>(token * world.rows + row)]}, sum.value,
-                        (cols / 32 + 16) * kEpsilon * sum.magnitude)
                 << table->name << " " << format_name(format) << " cols " << cols << " tokens " << tokens;
           }
         }
@@ -136,9 +99,6 @@ TEST_P(Products, AResultIsTheSameInAnyCompany) {
     const std::vector<int> columns = columns_for(format);
     for (const int cols : {columns[1], columns[columns.size() / 2], columns.back()}) {
       expect_same_in_any_company(*table, table->exact[static_cast<int>(format)], format, cols);
-      if (const ProductFunction product = table->int8[static_cast<int>(format)]) {
-        expect_same_in_any_company(*table, product, format, cols);
-      }
     }
   }
 }
@@ -150,8 +110,7 @@ TEST(ProductsOfManyTokens, AreTheSameAsAlone) {
   for (const KernelTable* table : kernel_tables()) {
     for (const Format format : {Format::f8_e4m3, Format::q4_1}) {
       const ProductWorld world(format, 20, 301, 1600, 5);
-      const ProductFunction product =
-          format == Format::q4_1 ? table->int8[static_cast<int>(format)] : table->exact[static_cast<int>(format)];
+      const ProductFunction product = table->exact[static_cast<int>(format)];
       const auto together = world.run_all(product);
       for (const int token : {0, 127, 128, 255, 256, 300}) {
         std::vector<float> alone(together.size());
@@ -205,10 +164,6 @@ TEST(KernelTables, AreCompleteAndEndWithTheDefinition) {
   EXPECT_EQ(kernel_tables().back()->name, "scalar");
   for (const KernelTable* table : kernel_tables()) {
     for (const ProductFunction product : table->exact) EXPECT_NE(product, nullptr) << table->name;
-    for (int f = 0; f < kFormatCount; f++) {
-      EXPECT_EQ(table->int8[f] == nullptr, kernel_tables().back()->int8[f] == nullptr)
-          << table->name << " format " << f;
-    }
     EXPECT_EQ(&select_kernels(table->name), table);
   }
   EXPECT_EQ(&select_kernels(""), kernel_tables().front());

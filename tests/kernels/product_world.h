@@ -71,9 +71,6 @@ struct ProductWorld {
   int rows, tokens, cols;
   std::vector<std::byte> weights;
   std::vector<float> values;
-  std::vector<int8_t> quants;
-  std::vector<float> scales;
-  std::vector<int32_t> sums;
 
   ProductWorld(Format format, int rows, int tokens, int cols, uint64_t seed)
       : format(format), rows(rows), tokens(tokens), cols(cols) {
@@ -81,23 +78,11 @@ struct ProductWorld {
     weights = random_weights(format, int64_t{rows} * cols, random);
     values.resize(static_cast<size_t>(tokens) * static_cast<size_t>(cols));
     for (float& value : values) value = static_cast<float>(random.normal());
-    if (cols % 32 != 0) return;
-    quants.resize(values.size());
-    scales.resize(values.size() / 32);
-    sums.resize(values.size() / 32);
-    kernel_tables().back()->quantise(values.data(), tokens, cols, quants.data(), scales.data(), sums.data());
-  }
-
-  /// A view of `count` tokens from `first` on.
-  Activations activations(int first, int count) const {
-    const int64_t value = int64_t{first} * cols, block = value / 32;
-    if (quants.empty()) return {values.data() + value, nullptr, nullptr, nullptr, count, cols};
-    return {values.data() + value, quants.data() + value, scales.data() + block, sums.data() + block, count, cols};
   }
 
   /// out: [tokens, rows], of which tokens [first, first + count) and rows [begin, end) are written.
   void run(ProductFunction product, int first, int count, int begin, int end, std::vector<float>& out) const {
-    const Activations x = activations(first, count);
+    const Activations x{values.data() + int64_t{first} * cols, count, cols};
     // As much as was promised, at a multiple of 64 bytes: a sanitizer sees a kernel that takes more.
     std::vector<float> memory(static_cast<size_t>(product_scratch_floats(cols)) + 16);
     float* scratch = memory.data() + (16 - reinterpret_cast<uintptr_t>(memory.data()) / sizeof(float) % 16) % 16;

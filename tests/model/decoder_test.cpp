@@ -122,7 +122,7 @@ TEST(Decoder, LimitsSayWhatTheConfigurationSays) {
   EXPECT_EQ(exact.model().limits().vocabulary, 200);
   EXPECT_EQ(exact.model().limits().context, 4096);
   EXPECT_EQ(exact.model().limits().cache_bytes_per_block, 2u * 2 * 16 * 64 * 4);
-  EXPECT_EQ(half.model().limits().cache_bytes_per_block, 2u * 2 * 16 * 64 * 2);
+  EXPECT_EQ(half.model().limits().cache_bytes_per_block, 2u * 2 * 16 * 2 * (32 * 2 + 4));
 }
 
 std::string refusal(RandomCheckpoint& checkpoint) {

@@ -118,6 +118,14 @@ def smol_fp8(smol_gguf):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def pack_cache(tmp_path_factory):
+    """Packed weights of test models are nothing for the user's own cache."""
+    folder = tmp_path_factory.mktemp("packed")
+    os.environ["LANCET_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
 def default_served_model():
     """The HTTP tests serve SmolLM2 unless $LANCET_TEST_MODEL names another model."""
     path, _ = fetched_smollm2()

@@ -1,8 +1,7 @@
 // The work is cut into items: some query rows of one sequence, times the query heads that share one key head. An item
-// walks over its context in tiles: scores come from the product kernel of the cache's format, the values of a tile are
-// turned to f32 once and serve all its queries, and each query keeps a running maximum, sum and weighted value (online
-// softmax: Milakov and Gimelshein, 2018). The context is also cut into long segments, each summed from nothing and
-// merged in order, so that a lone decoding row can spread its segments over the threads and still give the same bits.
+// walks over its context in tiles (kernels/attention.h), each of which serves all its queries. The context is also cut
+// into long segments, each summed from nothing and merged in order, so that a lone decoding row can spread its segments
+// over the threads and still give the same bits.
 #include "backend/cpu/attention.h"
 
 #include <algorithm>
@@ -16,18 +15,11 @@
 namespace lancet {
 namespace {
 
-constexpr int kTileTokens = 2 * kBlockTokens;    // values of a tile, f32, 128 wide: 16 KiB, half a level-1 cache
 constexpr int kTileQueries = 64;                 // queries (rows times heads) that share a loaded tile
 constexpr int kSegmentTokens = 512;              // a multiple of the tile
 constexpr int64_t kMostSegmentFloats = 4 << 20;  // 16 MiB; the memory plan counts on it
 
 constexpr int64_t rounded(int64_t count) { return (count + 15) / 16 * 16; }
-
-/// to = scale * from
-void scaled(const KernelTable& kernels, float scale, const float* from, float* to, int count) {
-  std::fill_n(to, count, 0.0f);
-  kernels.axpy_f32(scale, from, to, count);
-}
 
 /// Sums over some keys, for several queries.
 struct Sums {
@@ -76,24 +68,22 @@ struct Item {
 
 /// One thread's memory; all floats.
 struct Workspace {
-  float* queries;  // [queries, head_width], already divided by sqrt(head_width)
-  float* scores;   // [queries, kTileTokens]
-  float* values;   // [kTileTokens, head_width]
-  float* product;  // scratch of the product kernel
+  float* codes;    // [queries, padded width] in query_at's order; a QueryCode takes a float at most
+  float* row;      // [padded width] codes of one query
+  float* scales;   // [queries]
   float* segment;  // Sums
   float* total;    // Sums
 
   static int64_t floats(int queries, int width) {
-    return rounded(product_scratch_floats(width)) + rounded(int64_t{queries} * width) +
-           int64_t{queries + width} * kTileTokens + 2 * rounded(Sums::floats(queries, width));
+    return int64_t{(queries + kQueryLanes - 1) / kQueryLanes * kQueryLanes + 1} * width + rounded(queries) +
+           2 * rounded(Sums::floats(queries, width));
   }
 
   Workspace(float* memory, int count, int width) {
     const auto take = [&memory](int64_t size) { return std::exchange(memory, memory + size); };
-    product = take(rounded(product_scratch_floats(width)));
-    queries = take(rounded(int64_t{count} * width));
-    scores = take(int64_t{count} * kTileTokens);
-    values = take(int64_t{kTileTokens} * width);
+    codes = take(int64_t{(count + kQueryLanes - 1) / kQueryLanes * kQueryLanes} * width);
+    row = take(width);
+    scales = take(rounded(count));
     segment = take(rounded(Sums::floats(count, width)));
     total = take(rounded(Sums::floats(count, width)));
   }
@@ -107,7 +97,8 @@ class ItemRun {
         call_(call),
         item_(item),
         work_(workspace),
-        width_(call.cache.head_width()),
+        head_width_(call.cache.head_width()),
+        width_(padded_width(head_width_)),
         group_(call.q.cols / call.cache.width()),
         queries_(item.rows * group_) {}
 
@@ -146,85 +137,81 @@ class ItemRun {
 
   int64_t at(int query) const {  // where the query stands in q and out
     const int64_t head = item_.kv_head * group_ + query % group_;
-    return (item_.first_row + query / group_) * int64_t{call_.q.cols} + head * width_;
+    return (item_.first_row + query / group_) * int64_t{call_.q.cols} + head * head_width_;
   }
 
   void load_queries() {
-    const float scale = 1.0f / std::sqrt(static_cast<float>(width_));
+    switch (call_.cache.format()) {
+      case KvFormat::f16: return load_queries_as<KvF16>();
+      case KvFormat::q8: return load_queries_as<KvQ8>();
+      default: return load_queries_as<KvF32>();
+    }
+  }
+
+  template <class Kv>
+  void load_queries_as() {
+    using Code = typename Kv::QueryCode;
+    const float scale = 1.0f / std::sqrt(static_cast<float>(head_width_));
+    auto* to = reinterpret_cast<Code*>(work_.codes);
+    auto* row = reinterpret_cast<Code*>(work_.row);
     for (int query = 0; query < queries_; query++) {
-      scaled(kernels_, scale, call_.q.data + at(query), work_.queries + int64_t{query} * width_, width_);
+      const float* from = call_.q.data + at(query);
+      if constexpr (Kv::kScaleBlock == 0) {
+        for (int col = 0; col < width_; col++) row[col] = col < head_width_ ? from[col] * scale : 0.0f;
+      } else {
+        work_.scales[query] = scale * kernels_.quantise_wide(from, head_width_, Kv::kQueryMost, row);
+      }
+      for (int col = 0; col < width_; col++) to[query_at<Kv>(query, col, width_)] = row[col];
     }
   }
 
   void sum_segment(int segment, const Sums& sums) {
     sums.clear(queries_, width_);
     const int end = std::min(segment + kSegmentTokens, last_position() + 1);
-    for (int first = segment; first < end; first += kTileTokens) {
-      const int keys = std::min(kTileTokens, end - first);
-      load_tile(first, keys);
-      take_tile(first, keys, sums);
+    for (int first = segment; first < end; first += kTileKeys) take_tile(first, sums);
+  }
+
+  /// The run of the position's block, or of the last block.
+  const std::byte* run_at(int at) const {
+    const int block = item_.sequence->first_block + std::min(at, last_position()) / kBlockTokens;
+    return call_.cache.run(
+        {.layer = call_.layer, .block = call_.batch.blocks[static_cast<size_t>(block)], .head = item_.kv_head});
+  }
+
+  /// Adds the tile's keys to the sums, as far as each row may see them.
+  void take_tile(int first, const Sums& sums) {
+    AttentionTile tile{.width = width_};
+    for (int i = 0; i < kTileBlocks; i++) {
+      tile.blocks[i] = run_at(first + i * kBlockTokens);
+      tile.ahead[i] = run_at(first + kTileKeys + i * kBlockTokens);
+    }
+    const auto visible = [&](int row) { return std::min(kTileKeys, position(row) + 1 - first); };
+    int row = 0;
+    while (row < item_.rows) {
+      const int begin = row;
+      tile.keys = visible(begin);
+      while (row < item_.rows && visible(row) == tile.keys) row++;
+      if (tile.keys > 0) take_rows(begin, row - begin, tile, sums);
     }
   }
 
-  /// Scores and values of the keys [first, first + keys).
-  void load_tile(int first, int keys) {
-    for (int key = 0; key < keys; key += kBlockTokens) {
-      const auto block = static_cast<size_t>(item_.sequence->first_block + (first + key) / kBlockTokens);
-      const BlockHead from{.layer = call_.layer, .block = call_.batch.blocks[block], .head = item_.kv_head};
-      const int count = std::min(kBlockTokens, keys - key);
-      score(from, count, work_.scores + key);
-      call_.cache.load_values(kernels_, from, count, work_.values + int64_t{key} * width_);
-    }
-  }
-
-  void score(const BlockHead& from, int keys, float* out) {
-    const Activations queries{.values = work_.queries,
-                              .quants = nullptr,
-                              .scales = nullptr,
-                              .sums = nullptr,
-                              .tokens = queries_,
-                              .cols = width_};
-    kernels_.exact[static_cast<int>(call_.cache.key_format())]({.weights = call_.cache.keys(from),
-                                                                .x = &queries,
-                                                                .out = out,
-                                                                .row_begin = 0,
-                                                                .row_end = keys,
-                                                                .out_stride = kTileTokens,
-                                                                .scratch = work_.product});
-  }
-
-  /// Adds the tile's keys [first, first + keys) to the sums, as far as each row may see them.
-  void take_tile(int first, int keys, const Sums& sums) {
-    if (position(0) >= first + keys - 1) {  // all of them for all rows
-      take_rows(0, item_.rows, keys, sums);
-      return;
-    }
-    for (int row = 0; row < item_.rows; row++) {
-      const int visible = std::min(keys, position(row) + 1 - first);
-      if (visible > 0) take_rows(row, 1, visible, sums);
-    }
-  }
-
-  void take_rows(int row, int rows, int keys, const Sums& sums) {
-    const int first = row * group_, count = rows * group_;
-    for (int query = first; query < first + count; query++) {
-      float* scores = work_.scores + int64_t{query} * kTileTokens;
-      sums.raise(query, kernels_.maximum(scores, keys), width_);
-      sums.weights[query] += kernels_.exp_sum(scores, sums.maxima[query], keys);
-    }
-    kernels_.weighted_sum({.weights = work_.scores + int64_t{first} * kTileTokens,
-                           .weight_stride = kTileTokens,
-                           .rows = work_.values,
-                           .sums = sums.values + int64_t{first} * width_,
-                           .queries = count,
-                           .row_count = keys,
-                           .width = width_});
+  void take_rows(int first_row, int rows, AttentionTile& tile, const Sums& sums) {
+    const int first = first_row * group_;
+    tile.first_query = first;
+    tile.queries = rows * group_;
+    tile.codes = reinterpret_cast<const std::byte*>(work_.codes);
+    tile.scales = work_.scales + first;
+    tile.sums = sums.values + int64_t{first} * width_;
+    tile.weights = sums.weights + first;
+    tile.maxima = sums.maxima + first;
+    kernels_.attend[static_cast<int>(call_.cache.format())](tile);
   }
 
   void store(const Sums& total) {
     for (int query = 0; query < queries_; query++) {
-      scaled(kernels_, 1.0f / total.weights[query], total.values + int64_t{query} * width_, call_.out.data + at(query),
-             width_);
+      float* to = call_.out.data + at(query);
+      std::fill_n(to, head_width_, 0.0f);
+      kernels_.axpy_f32(1.0f / total.weights[query], total.values + int64_t{query} * width_, to, head_width_);
     }
   }
 
@@ -232,7 +219,7 @@ class ItemRun {
   const AttentionCall& call_;
   const Item& item_;
   const Workspace& work_;
-  int width_, group_, queries_;
+  int head_width_, width_, group_, queries_;
 };
 
 int last_position(const Batch& batch, const Item& item) {
@@ -280,7 +267,7 @@ void attend_by_segments(CpuCore& core, const AttentionCall& call, std::span<cons
     for (int i = 0; i * kSegmentTokens <= last_position(call.batch, item); i++) pieces.push_back({&item, i});
     queries = std::max(queries, item.rows * call.q.cols / call.cache.width());
   }
-  const int64_t stride = rounded(Sums::floats(queries, call.cache.head_width()));
+  const int64_t stride = rounded(Sums::floats(queries, padded_width(call.cache.head_width())));
   float* sums = core.arena.array<float>(pieces.size() * static_cast<size_t>(stride));
   for_each_item(core.pool, static_cast<int64_t>(pieces.size()), [&](int64_t worker, int64_t number) {
     const Piece& piece = pieces[static_cast<size_t>(number)];
@@ -308,11 +295,10 @@ void attend_paged(CpuCore& core, const AttentionCall& call) {
   if (items.empty()) return;
 
   const Arena::Scope scope(core.arena);
-  const int64_t floats = Workspace::floats(rows_each * group, call.cache.head_width());
+  const int width = padded_width(call.cache.head_width());
+  const int64_t floats = Workspace::floats(rows_each * group, width);
   float* memory = core.arena.array<float>(static_cast<size_t>(floats * core.pool.threads()));
-  const auto workspace = [&](int64_t worker) {
-    return Workspace(memory + worker * floats, rows_each * group, call.cache.head_width());
-  };
+  const auto workspace = [&](int64_t worker) { return Workspace(memory + worker * floats, rows_each * group, width); };
   const auto count = static_cast<int64_t>(items.size());
   // Below four items a thread, the last ones to finish leave threads idle.
   if (count < 4 * core.pool.threads() && last_position(call.batch, items[0]) >= kSegmentTokens &&

@@ -1,6 +1,6 @@
-// The backend that every machine has. Weights stay where the file was mapped, in the file's own format; only norm gains
-// are turned to f32. What is hot lives in kernels/; this folder decides who computes what, and keeps every result
-// independent of batch, chunk and thread count.
+// The backend that every machine has. Weights stay where the file was mapped, and products get them packed beside that
+// (panel_store.h); only norm gains are turned to f32. What is hot lives in kernels/; this folder decides who computes
+// what, and keeps every result independent of batch, chunk and thread count.
 #include <algorithm>
 #include <deque>
 #include <limits>
@@ -12,6 +12,7 @@
 #include "backend/cpu/attention.h"
 #include "backend/cpu/cpu_core.h"
 #include "backend/cpu/kv_cache.h"
+#include "backend/cpu/panel_store.h"
 #include "backend/cpu/product.h"
 #include "backend/cpu/rotation.h"
 #include "base/check.h"
@@ -78,16 +79,22 @@ class CpuBackend final : public Backend {
               .pool = ThreadPool(options.threads),
               .arena = {},
               .exact = options.exact},
-        kv_(options.exact ? KvFormat::f32 : options.kv) {}
+        rounding_(options.rounding),
+        kv_(options.exact ? KvFormat::f32 : options.kv),
+        panels_(core_.kernels, options.exact, options.packing) {}
 
-  Weight place(const StoredTensor& tensor) override {
+  Weight place(const StoredTensor& tensor, WeightUse use) override {
     check_stored(tensor);
     Weight weight{.format = tensor.format,
                   .rows = static_cast<int>(tensor.rows),
                   .cols = static_cast<int>(tensor.cols),
                   .data = tensor.bytes.data(),
                   .scale = tensor.scale.values.empty() ? nullptr : &tensor.scale};
-    if (weight.rows > 1) return weight;
+    if (weight.rows > 1) {
+      weight.panels = panels_.add(tensor, weight, use);
+      if (weight.panels) weight.planes = planes(weight.panels->format, use);
+      return weight;
+    }
     std::vector<float>& gain = gains_.emplace_back(static_cast<size_t>(weight.cols));
     decode_row(weight, 0, gain.data());
     return {.format = Format::f32,
@@ -97,6 +104,10 @@ class CpuBackend final : public Backend {
             .scale = nullptr};
   }
 
+  void finish_placing() override { panels_.prepare(core_.pool); }
+  void limit_packing(uint64_t bytes) override { panels_.limit(bytes); }
+  void settle() override { panels_.settle(); }
+
   std::vector<KvLayer> allocate_cache(int layers, int blocks, int kv_heads, int head_width) override {
     CHECK(layers >= 1 && blocks >= 0 && kv_heads >= 1 && head_width >= 1);
     cache_ = KvCache(kv_, layers, blocks, kv_heads, head_width);
@@ -105,8 +116,8 @@ class CpuBackend final : public Backend {
     return result;
   }
 
-  size_t cache_bytes_per_block(int layers, int kv_width) const override {
-    return KvCache::block_bytes(kv_, layers, kv_width);
+  size_t cache_bytes_per_block(int layers, int kv_heads, int head_width) const override {
+    return KvCache::block_bytes(kv_, layers, kv_heads, head_width);
   }
 
   void begin_step(const Batch& batch) override {
@@ -188,17 +199,33 @@ class CpuBackend final : public Backend {
 
   std::string description() const override {
     const int threads = core_.pool.threads();
-    return fmt::format("cpu {} {} kv={}, {} thread{}", core_.kernels.name, core_.exact ? "exact" : "int8", kv_name(kv_),
-                       threads, threads == 1 ? "" : "s");
+    return fmt::format("cpu {} {}{} kv={}, {} thread{}", core_.kernels.name, core_.exact ? "exact" : name(rounding_),
+                       panels_.quantised(), kv_name(kv_), threads, threads == 1 ? "" : "s");
   }
 
  private:
+  static std::string_view name(Rounding rounding) {
+    return rounding == Rounding::coarse ? "coarse" : rounding == Rounding::mixed ? "mixed" : "fine";
+  }
+
+  /// Of the activations of a weight with panels.
+  int planes(Format panels, WeightUse use) const {
+    const Arithmetic arithmetic = core_.kernels.panel[static_cast<int>(panels)].arithmetic;
+    if (arithmetic == Arithmetic::f32) return 1;
+    const bool outliers = use == WeightUse::attention_input && arithmetic == Arithmetic::int8;
+    const bool two =
+        use == WeightUse::head || rounding_ == Rounding::fine || (rounding_ == Rounding::mixed && outliers);
+    return two ? 2 : 1;
+  }
+
   CpuCore core_;
+  Rounding rounding_;
   KvFormat kv_;
   std::deque<std::vector<float>> gains_;  // decoded once; a deque, for their addresses must stay
   KvCache cache_;
   Rotation rotation_;
   const Batch* batch_ = nullptr;
+  PanelStore panels_;
 };
 
 }  // namespace

@@ -11,7 +11,7 @@
 
 namespace lancet {
 
-Pages::Pages(uint64_t bytes, std::string_view purpose) {
+Pages::Pages(uint64_t bytes, std::string_view purpose, PageSize pages) {
   if (bytes == 0) return;
   // Without MAP_NORESERVE the kernel refuses at once what the machine could never hold.
   void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -19,6 +19,11 @@ Pages::Pages(uint64_t bytes, std::string_view purpose) {
     throw Error(Fault::io, fmt::format("{} needs {} bytes of memory, which the system refused: {}", purpose, bytes,
                                        std::strerror(errno)));
   }
+#ifdef MADV_HUGEPAGE
+  if (pages == PageSize::huge) madvise(address, bytes, MADV_HUGEPAGE);  // a wish: usual pages do as well
+#else
+  static_cast<void>(pages);
+#endif
   data_ = static_cast<std::byte*>(address);
   size_ = bytes;
 }

@@ -8,12 +8,15 @@
 
 namespace lancet {
 
+/// huge: 2 MiB at a time where the system can, for memory that is read from end to end.
+enum class PageSize { usual, huge };
+
 /// A private anonymous mapping, owned. Reads as zeros until written.
 class Pages {
  public:
   Pages() = default;
   /// Throws Error{io} that says what the memory was for and how many bytes were asked.
-  Pages(uint64_t bytes, std::string_view purpose);
+  Pages(uint64_t bytes, std::string_view purpose, PageSize = PageSize::usual);
   Pages(Pages&& other) noexcept;
   Pages& operator=(Pages&& other) noexcept;
   ~Pages();

@@ -1,47 +1,65 @@
-// One product takes three steps: quantise the activations (unless the arithmetic is exact), run the kernel over pieces
-// of output rows, multiply by the FP8 scale. A scale that is one number per row or coarser is applied to the finished
-// sum, where it costs one multiplication an output. A scale that changes along the row cannot be; such rows are decoded
-// with their scales and multiplied in f32.
+// One product takes three steps: prepare the activations as the weights' arithmetic wants them, run the kernel over
+// pieces of output rows, multiply by the FP8 scale. A scale that is one number per row or coarser is applied to the
+// finished sum, where it costs one multiplication an output. A scale that changes along the row cannot be; such rows
+// are decoded with their scales and multiplied in f32.
+//
+// Weights with a slot for panels are multiplied as panels. Until they are packed, the thread that needs a panel packs
+// it into its scratch memory first: the same bytes, so the same results, at some cost.
 #include "backend/cpu/product.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
+#include "backend/cpu/panel_slot.h"
 #include "base/check.h"
 #include "base/sizes.h"
 
 namespace lancet {
 namespace {
 
-constexpr int kQuantBlock = 32;     // Activations: values that share a scale
-constexpr int64_t kPieceRows = 64;  // output rows a thread takes at once; a multiple of every kernel's row group
+constexpr int64_t kPieceRows = 64;  // output rows a thread takes at once: whole panels
 
 struct Piece {
   const Product* product;
   int64_t begin, end;  // output rows
+  float* planes;       // [2 tokens, all output rows] if the activations have two planes, else null
+};
+
+/// What one call's products read.
+struct Inputs {
+  Activations rows;                              // as given
+  std::optional<PanelActivations> panels[3][2];  // by Arithmetic and planes - 1, where a product wants them
 };
 
 bool scale_varies_in_row(const Weight& weight) { return weight.scale && weight.scale->col_block < weight.cols; }
 
-ProductFunction int8_loop(const CpuCore& core, const Weight& weight) {
-  if (core.exact || weight.cols % kQuantBlock != 0 || scale_varies_in_row(weight)) return nullptr;
-  return core.kernels.int8[static_cast<int>(weight.format)];
+const PanelKernel& panel_kernel(const CpuCore& core, const Weight& weight) {
+  return core.kernels.panel[static_cast<int>(weight.panels->format)];
 }
 
-void quantise(CpuCore& core, Activations& x) {
-  const auto tokens = static_cast<size_t>(x.tokens), cols = static_cast<size_t>(x.cols);
-  const size_t blocks = cols / kQuantBlock;
-  auto* quants = core.arena.array<int8_t>(tokens * cols);
-  auto* scales = core.arena.array<float>(tokens * blocks);
-  auto* sums = core.arena.array<int32_t>(tokens * blocks);
-  for_each_row(core.pool, x.tokens, x.cols, [&](int64_t row) {
-    const auto at = static_cast<size_t>(row);
-    core.kernels.quantise(x.values + at * cols, 1, x.cols, quants + at * cols, scales + at * blocks,
-                          sums + at * blocks);
+PanelActivations prepare(CpuCore& core, Arithmetic arithmetic, int planes, Matrix x) {
+  const int tokens = x.rows * planes, cols = padded_cols(arithmetic, x.cols);
+  const auto count = static_cast<size_t>(tokens) * static_cast<size_t>(cols);
+  PanelActivations to{.arithmetic = arithmetic, .tokens = tokens, .cols = cols, .group = core.kernels.panel_tokens};
+  to.values = core.arena.bytes(static_cast<size_t>(tokens) * static_cast<size_t>(to.row_bytes()));
+  if (arithmetic == Arithmetic::int8) {
+    const size_t blocks = count / kQuantBlock;
+    to.scales = core.arena.array<float>(blocks);
+    to.scaled_sums = core.arena.array<float>(blocks);
+    to.zero_8 = core.arena.array<int32_t>(blocks);
+    to.zero_128 = core.arena.array<int32_t>(blocks);
+    to.zero_32 = core.arena.array<int32_t>(2 * blocks);
+  }
+  for_each_row(core.pool, group_count(tokens, to.group), int64_t{x.cols} * to.group, [&](int64_t number) {
+    core.kernels.prepare[static_cast<int>(arithmetic)](
+        {.values = x.data,
+         .cols = x.cols,
+         .planes = planes,
+         .group = token_group(tokens, to.group, static_cast<int>(number)),
+         .to = &to});
   });
-  x.quants = quants;
-  x.scales = scales;
-  x.sums = sums;
+  return to;
 }
 
 void multiply_decoded_rows(const CpuCore& core, const Activations& x, const Piece& piece, float* row_values) {
@@ -52,6 +70,51 @@ void multiply_decoded_rows(const CpuCore& core, const Activations& x, const Piec
       out.data[token * out.cols + row] = core.kernels.dot_f32(row_values, x.values + token * x.cols, x.cols);
     }
   }
+}
+
+/// Adds the results of both planes of every token.
+void add_planes(const Piece& piece) {
+  const Matrix& out = piece.product->out;
+  for (int64_t token = 0; token < out.rows; token++) {
+    const float* rounded = piece.planes + 2 * token * out.cols;
+    for (int64_t row = piece.begin; row < piece.end; row++) {
+      out.data[token * out.cols + row] = rounded[row] + rounded[out.cols + row];
+    }
+  }
+}
+
+void multiply_panels(const CpuCore& core, const Inputs& inputs, const Piece& piece, float* scratch) {
+  const Weight& weight = piece.product->weight;
+  const PanelSlot& slot = *weight.panels;
+  const PanelKernel& kernel = panel_kernel(core, weight);
+  PanelProduct job{.panels = nullptr,
+                   .x = &*inputs.panels[static_cast<int>(kernel.arithmetic)][weight.planes - 1],
+                   .out = piece.planes ? piece.planes : piece.product->out.data,
+                   .panel_begin = piece.begin / kPanelRows,
+                   .panel_end = (piece.end + kPanelRows - 1) / kPanelRows,
+                   .rows = weight.rows,
+                   .out_stride = piece.product->out.cols};
+  if (const std::byte* packed = slot.data.load(std::memory_order_acquire)) {
+    job.panels = packed + job.panel_begin * slot.bytes;
+    kernel.multiply(job);
+    if (piece.planes) add_planes(piece);
+    return;
+  }
+  auto* panel = reinterpret_cast<std::byte*>(scratch);
+  std::byte* rest = panel + slot.bytes;
+  const int64_t end = job.panel_end;
+  for (; job.panel_begin < end; job.panel_begin++) {
+    pack_panel(core.kernels, weight, slot, job.panel_begin, rest, panel);
+    job.panels = panel;
+    job.panel_end = job.panel_begin + 1;
+    kernel.multiply(job);
+  }
+  if (piece.planes) add_planes(piece);
+}
+
+/// Whether the finished sums want the weight's scale; panels of another format have it in them.
+bool scale_is_left(const Weight& weight) {
+  return weight.scale && (!weight.panels || weight.panels->format == weight.format);
 }
 
 void apply_row_scales(const Piece& piece, int64_t tokens) {
@@ -65,22 +128,31 @@ void apply_row_scales(const Piece& piece, int64_t tokens) {
   }
 }
 
-void run_piece(const CpuCore& core, const Activations& x, const Piece& piece, float* scratch) {
+void run_piece(const CpuCore& core, const Inputs& inputs, const Piece& piece, float* scratch) {
   const Weight& weight = piece.product->weight;
-  if (scale_varies_in_row(weight)) {
-    multiply_decoded_rows(core, x, piece, scratch);
+  if (weight.panels) {
+    multiply_panels(core, inputs, piece, scratch);
+  } else if (scale_varies_in_row(weight)) {
+    multiply_decoded_rows(core, inputs.rows, piece, scratch);
     return;
+  } else {
+    core.kernels.exact[static_cast<int>(weight.format)]({.weights = weight.data,
+                                                         .x = &inputs.rows,
+                                                         .out = piece.product->out.data,
+                                                         .row_begin = piece.begin,
+                                                         .row_end = piece.end,
+                                                         .out_stride = piece.product->out.cols,
+                                                         .scratch = scratch});
   }
-  const ProductFunction int8 = int8_loop(core, weight);
-  const ProductFunction loop = int8 ? int8 : core.kernels.exact[static_cast<int>(weight.format)];
-  loop({.weights = weight.data,
-        .x = &x,
-        .out = piece.product->out.data,
-        .row_begin = piece.begin,
-        .row_end = piece.end,
-        .out_stride = piece.product->out.cols,
-        .scratch = scratch});
-  if (weight.scale) apply_row_scales(piece, x.tokens);
+  if (scale_is_left(weight)) apply_row_scales(piece, inputs.rows.tokens);
+}
+
+/// Floats of a thread's scratch: what the kernel of each weight needs.
+int64_t scratch_floats(const Weight& weight) {
+  // A decoded row fits as well: a kernel needs at least that for the formats without a loop of their own.
+  if (!weight.panels) return std::max<int64_t>(product_scratch_floats(weight.cols), weight.cols);
+  if (weight.panels->data.load(std::memory_order_relaxed)) return 0;
+  return (weight.panels->bytes + pack_scratch_bytes(weight, *weight.panels) + 3) / 4;
 }
 
 }  // namespace
@@ -88,30 +160,35 @@ void run_piece(const CpuCore& core, const Activations& x, const Piece& piece, fl
 void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
   if (x.rows == 0) return;
   const Arena::Scope scope(core.arena);
-  Activations activations{
-      .values = x.data, .quants = nullptr, .scales = nullptr, .sums = nullptr, .tokens = x.rows, .cols = x.cols};
-  int64_t row_count = 0;
-  bool any_int8 = false;
+  Inputs inputs;
+  inputs.rows = {.values = x.data, .tokens = x.rows, .cols = x.cols};
+  int64_t row_count = 0, floats = 0;
   for (const Product& product : products) {
-    CHECK(product.weight.cols == x.cols && product.weight.rows == product.out.cols && product.out.rows == x.rows);
-    row_count += product.weight.rows;
-    any_int8 = any_int8 || int8_loop(core, product.weight);
+    const Weight& weight = product.weight;
+    CHECK(weight.cols == x.cols && weight.rows == product.out.cols && product.out.rows == x.rows);
+    row_count += weight.rows;
+    floats = std::max(floats, scratch_floats(weight));
+    if (!weight.panels) continue;
+    const Arithmetic arithmetic = panel_kernel(core, weight).arithmetic;
+    const int planes = weight.planes;
+    auto& panels = inputs.panels[static_cast<int>(arithmetic)][planes - 1];
+    if (!panels) panels = prepare(core, arithmetic, planes, x);
   }
-  if (any_int8) quantise(core, activations);
 
   std::vector<Piece> pieces;
   pieces.reserve(static_cast<size_t>(row_count / kPieceRows) + products.size());
   for (const Product& product : products) {
+    const bool two = product.weight.panels && product.weight.planes == 2;
+    const size_t results = 2 * static_cast<size_t>(x.rows) * static_cast<size_t>(product.weight.rows);
+    float* planes = two ? core.arena.array<float>(results) : nullptr;
     for (int64_t begin = 0; begin < product.weight.rows; begin += kPieceRows) {
-      pieces.push_back({&product, begin, std::min<int64_t>(begin + kPieceRows, product.weight.rows)});
+      pieces.push_back({&product, begin, std::min<int64_t>(begin + kPieceRows, product.weight.rows), planes});
     }
   }
-  // A decoded row fits as well: a kernel needs at least that for the formats without a loop of their own.
-  const int64_t scratch_floats = std::max<int64_t>(product_scratch_floats(x.cols), x.cols);
-  const int64_t scratch_stride = (scratch_floats + 15) / 16 * 16;
+  const int64_t scratch_stride = (floats + 15) / 16 * 16;
   float* scratch = core.arena.array<float>(static_cast<size_t>(scratch_stride * core.pool.threads()));
   for_each_item(core.pool, static_cast<int64_t>(pieces.size()), [&](int64_t worker, int64_t item) {
-    run_piece(core, activations, pieces[static_cast<size_t>(item)], scratch + worker * scratch_stride);
+    run_piece(core, inputs, pieces[static_cast<size_t>(item)], scratch + worker * scratch_stride);
   });
 }
 

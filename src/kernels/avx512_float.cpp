@@ -1,0 +1,27 @@
+// The AVX-512 table's panel products with bf16 and f32 activations.
+#include "kernels/tables.h"
+
+#ifdef LANCET_X86_TABLES
+
+// g++ 12 takes the deliberately undefined operands inside its own intrinsics for a mistake of ours (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+#include "kernels/panel_float_avx512.h"
+#include "kernels/panel_pack_avx512.h"
+
+namespace lancet {
+
+void avx512_multiply_f16(const PanelProduct& job) { panel_product<FloatPanels<PanelF16>>(job); }
+void avx512_multiply_bf16(const PanelProduct& job) { panel_product<FloatPanels<PanelBf16>>(job); }
+void avx512_multiply_f8(const PanelProduct& job) { panel_product<FloatPanels<PanelF8>>(job); }
+
+void avx512_pack_f16(const PackPanel& job) { pack_plain<Format::f16>(job); }
+void avx512_pack_bf16(const PackPanel& job) { pack_whole<pack_bf16_fast, pack_plain<Format::bf16>, 32>(job); }
+void avx512_pack_f8(const PackPanel& job) { pack_whole<pack_f8_fast, pack_f8, 64>(job); }
+
+}  // namespace lancet
+
+#endif
