@@ -35,5 +35,6 @@ std::unique_ptr<Command> make_detokenize();
 std::unique_ptr<Command> make_render();
 std::unique_ptr<Command> make_inspect();
 std::unique_ptr<Command> make_bench();
+std::unique_ptr<Command> make_perplexity();
 
 }  // namespace lancet

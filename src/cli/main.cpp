@@ -20,12 +20,14 @@ constexpr lancet::CommandRow kCommands[] = {
     {"render", "A chat-completions request body on stdin to the exact prompt", lancet::make_render},
     {"inspect", "What a model's files say, with the origin of every value", lancet::make_inspect},
     {"bench", "Prompt and generation speed, with probes of the machine", lancet::make_bench},
+    {"perplexity", "Perplexity of a text, and the divergence from a reference", lancet::make_perplexity},
 };
 
 }  // namespace
 
 int main(int count, char** arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error of write(), not the end of the process
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is one as well
   try {
     return lancet::run_command_line(count, arguments, kCommands);
   } catch (const lancet::Error& error) {
