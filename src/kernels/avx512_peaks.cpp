@@ -48,7 +48,11 @@ uint64_t read(std::span<const std::byte> bytes) {
     d = _mm512_add_epi64(d, _mm512_loadu_si512(at + 3 * kVector));
   }
   const __m512i sum = _mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(c, d));
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(sum));
+  alignas(64) uint64_t lanes[8];  // added here: the intrinsic's own sum is signed and may overflow
+  _mm512_store_si512(lanes, sum);
+  uint64_t total = 0;
+  for (const uint64_t lane : lanes) total += lane;
+  return total;
 }
 
 }  // namespace
