@@ -94,8 +94,7 @@ def test_a_kill_while_writing_leaves_nothing_for_long(lancet, generate, smol_fp8
         killed += process.wait() == -signal.SIGKILL
         for file in tmp_path.glob("*.panels"):
             file.unlink()
-    if not killed:
-        pytest.skip("DID NOT RUN: every process finished before it was killed")
+    assert killed, "every process had written its file before it was killed"
     _, log = generate(tmp_path)
     assert not warnings(log), log
     (file,) = tmp_path.iterdir()
