@@ -23,7 +23,6 @@ constexpr int64_t kPieceRows = 64;  // output rows a thread takes at once: whole
 struct Piece {
   const Product* product;
   int64_t begin, end;  // output rows
-  float* planes;       // [2 tokens, all output rows] if the activations have two planes, else null
 };
 
 /// What one call's products read.
@@ -72,44 +71,49 @@ void multiply_decoded_rows(const CpuCore& core, const Activations& x, const Piec
   }
 }
 
-/// Adds the results of both planes of every token.
-void add_planes(const Piece& piece) {
-  const Matrix& out = piece.product->out;
-  for (int64_t token = 0; token < out.rows; token++) {
-    const float* rounded = piece.planes + 2 * token * out.cols;
-    for (int64_t row = piece.begin; row < piece.end; row++) {
-      out.data[token * out.cols + row] = rounded[row] + rounded[out.cols + row];
-    }
+/// Multiplies the panels of a piece, packed or not; `pack_memory` is for one panel and what packing it needs.
+void multiply_packed(const CpuCore& core, const Piece& piece, PanelProduct job, std::byte* pack_memory) {
+  const Weight& weight = piece.product->weight;
+  const PanelSlot& slot = *weight.panels;
+  const PanelKernel& kernel = panel_kernel(core, weight);
+  const int64_t first = piece.begin / kPanelRows;
+  const int64_t count = job.panel_end;
+  if (const std::byte* packed = slot.data.load(std::memory_order_acquire)) {
+    job.panels = packed + first * slot.bytes;
+    kernel.multiply(job);
+    return;
+  }
+  job.panels = pack_memory;
+  for (int64_t panel = 0; panel < count; panel++) {
+    pack_panel(core.kernels, weight, slot, first + panel, pack_memory + slot.bytes, pack_memory);
+    job.panel_begin = panel;
+    job.panel_end = panel + 1;
+    kernel.multiply(job);
   }
 }
 
 void multiply_panels(const CpuCore& core, const Inputs& inputs, const Piece& piece, float* scratch) {
   const Weight& weight = piece.product->weight;
-  const PanelSlot& slot = *weight.panels;
-  const PanelKernel& kernel = panel_kernel(core, weight);
+  const Matrix& out = piece.product->out;
+  const int64_t rows = piece.end - piece.begin;
   PanelProduct job{.panels = nullptr,
-                   .x = &*inputs.panels[static_cast<int>(kernel.arithmetic)][weight.planes - 1],
-                   .out = piece.planes ? piece.planes : piece.product->out.data,
-                   .panel_begin = piece.begin / kPanelRows,
-                   .panel_end = (piece.end + kPanelRows - 1) / kPanelRows,
-                   .rows = weight.rows,
-                   .out_stride = piece.product->out.cols};
-  if (const std::byte* packed = slot.data.load(std::memory_order_acquire)) {
-    job.panels = packed + job.panel_begin * slot.bytes;
-    kernel.multiply(job);
-    if (piece.planes) add_planes(piece);
-    return;
+                   .x = &*inputs.panels[static_cast<int>(panel_kernel(core, weight).arithmetic)][weight.planes - 1],
+                   .out = out.data + piece.begin,
+                   .panel_begin = 0,
+                   .panel_end = (rows + kPanelRows - 1) / kPanelRows,
+                   .rows = rows,
+                   .out_stride = out.cols};
+  if (weight.planes == 1) return multiply_packed(core, piece, job, reinterpret_cast<std::byte*>(scratch));
+  // Both planes of every token, to be added.
+  job.out = scratch;
+  job.out_stride = kPieceRows;
+  const int64_t results = 2 * int64_t{out.rows} * kPieceRows;
+  multiply_packed(core, piece, job, reinterpret_cast<std::byte*>(scratch + results));
+  for (int64_t token = 0; token < out.rows; token++) {
+    const float* rounded = scratch + 2 * token * kPieceRows;
+    float* to = out.data + token * out.cols + piece.begin;
+    for (int64_t row = 0; row < rows; row++) to[row] = rounded[row] + rounded[kPieceRows + row];
   }
-  auto* panel = reinterpret_cast<std::byte*>(scratch);
-  std::byte* rest = panel + slot.bytes;
-  const int64_t end = job.panel_end;
-  for (; job.panel_begin < end; job.panel_begin++) {
-    pack_panel(core.kernels, weight, slot, job.panel_begin, rest, panel);
-    job.panels = panel;
-    job.panel_end = job.panel_begin + 1;
-    kernel.multiply(job);
-  }
-  if (piece.planes) add_planes(piece);
 }
 
 /// Whether the finished sums want the weight's scale; panels of another format have it in them.
@@ -147,12 +151,13 @@ void run_piece(const CpuCore& core, const Inputs& inputs, const Piece& piece, fl
   if (scale_is_left(weight)) apply_row_scales(piece, inputs.rows.tokens);
 }
 
-/// Floats of a thread's scratch: what the kernel of each weight needs.
-int64_t scratch_floats(const Weight& weight) {
+/// Floats of a thread's scratch: what the kernel of a weight needs for `tokens` tokens.
+int64_t scratch_floats(const Weight& weight, int64_t tokens) {
   // A decoded row fits as well: a kernel needs at least that for the formats without a loop of their own.
   if (!weight.panels) return std::max<int64_t>(product_scratch_floats(weight.cols), weight.cols);
-  if (weight.panels->data.load(std::memory_order_relaxed)) return 0;
-  return (weight.panels->bytes + pack_scratch_bytes(weight, *weight.panels) + 3) / 4;
+  const int64_t results = weight.planes == 2 ? 2 * tokens * kPieceRows : 0;
+  if (weight.panels->data.load(std::memory_order_relaxed)) return results;
+  return results + (weight.panels->bytes + pack_scratch_bytes(weight, *weight.panels) + 3) / 4;
 }
 
 }  // namespace
@@ -167,7 +172,7 @@ void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
     const Weight& weight = product.weight;
     CHECK(weight.cols == x.cols && weight.rows == product.out.cols && product.out.rows == x.rows);
     row_count += weight.rows;
-    floats = std::max(floats, scratch_floats(weight));
+    floats = std::max(floats, scratch_floats(weight, x.rows));
     if (!weight.panels) continue;
     const Arithmetic arithmetic = panel_kernel(core, weight).arithmetic;
     const int planes = weight.planes;
@@ -178,11 +183,8 @@ void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
   std::vector<Piece> pieces;
   pieces.reserve(static_cast<size_t>(row_count / kPieceRows) + products.size());
   for (const Product& product : products) {
-    const bool two = product.weight.panels && product.weight.planes == 2;
-    const size_t results = 2 * static_cast<size_t>(x.rows) * static_cast<size_t>(product.weight.rows);
-    float* planes = two ? core.arena.array<float>(results) : nullptr;
     for (int64_t begin = 0; begin < product.weight.rows; begin += kPieceRows) {
-      pieces.push_back({&product, begin, std::min<int64_t>(begin + kPieceRows, product.weight.rows), planes});
+      pieces.push_back({&product, begin, std::min<int64_t>(begin + kPieceRows, product.weight.rows)});
     }
   }
   const int64_t scratch_stride = (floats + 15) / 16 * 16;
