@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -15,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "base/random.h"
+#include "clock.h"
 #include "kernels/kernels.h"
 
 namespace lancet {
@@ -23,27 +23,6 @@ namespace {
 constexpr int kDepth = 8192, kKeyHeads = 8, kGroup = 4, kWidth = 128;
 constexpr int kLayers = 4;  // taken in turn: more than any cache of the processor holds
 constexpr int kChunk = 512;
-
-double thread_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
-/// Core clock in GHz, from a chain of additions that depend on each other (one cycle each).
-double core_ghz() {
-  double best = 0;
-  for (int repeat = 0; repeat < 5; repeat++) {
-    const double start = thread_seconds();
-    uint64_t x = 1;
-    for (int i = 0; i < 10'000'000; i++) {
-      x += 3;
-      asm volatile("" : "+r"(x));
-    }
-    best = std::max(best, 1e-2 / (thread_seconds() - start));
-  }
-  return best;
-}
 
 /// The last `rows` of kDepth positions.
 Batch last_rows(int rows) {

@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/format.h"
 #include "base/random.h"
+#include "clock.h"
 #include "kernels/kernels.h"
 
 namespace lancet {
@@ -42,28 +42,6 @@ constexpr Shape kShapes[] = {
     {"prefill", 64, 9216, 512},
     {"prefill", 256, 1536, 512},
 };
-
-/// Seconds of processor time that this thread has used.
-double thread_seconds() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-/// Core clock in GHz, from a chain of additions that depend on each other (one cycle each).
-double core_ghz() {
-  double best = 0;
-  for (int repeat = 0; repeat < 5; repeat++) {
-    const double start = thread_seconds();
-    uint64_t x = 1;
-    for (int i = 0; i < 10'000'000; i++) {
-      x += 3;
-      asm volatile("" : "+r"(x));
-    }
-    best = std::max(best, 1e7 / (thread_seconds() - start) / 1e9);
-  }
-  return best;
-}
 
 /// Memory at a multiple of 64 bytes.
 template <typename T>

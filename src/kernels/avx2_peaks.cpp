@@ -46,11 +46,11 @@ uint64_t read(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-const Peaks kAvx2Peaks = {.table = "avx2",
-                          .f32 = {"vfmadd231ps ymm", kPeakSums * 8, fma_f32},
-                          .bf16 = {"", 0, nullptr},
-                          .int8 = {"vpmaddubsw + vpmaddwd + vpaddd ymm", kPeakSums * 32, dot_int8},
-                          .read = read};
+constinit const Peaks kAvx2Peaks = {.table = "avx2",
+                                    .f32 = {"vfmadd231ps ymm", kPeakSums * 8, fma_f32},
+                                    .bf16 = {"", 0, nullptr},
+                                    .int8 = {"vpmaddubsw + vpmaddwd + vpaddd ymm", kPeakSums * 32, dot_int8},
+                                    .read = read};
 
 }  // namespace lancet
 

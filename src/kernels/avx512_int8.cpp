@@ -3,11 +3,7 @@
 
 #ifdef LANCET_X86_TABLES
 
-// g++ 12 takes the deliberately undefined operands inside its own intrinsics for a mistake of ours (GCC bug 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
+#include "kernels/gcc12_intrinsics.h"
 
 #include "kernels/panel_int8_avx512.h"
 #include "kernels/panel_pack_avx512.h"

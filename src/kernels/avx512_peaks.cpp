@@ -4,11 +4,7 @@
 
 #ifdef LANCET_X86_TABLES
 
-// g++ 12 takes the deliberately undefined operands inside its own intrinsics for a mistake of ours (GCC bug 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
+#include "kernels/gcc12_intrinsics.h"
 
 #include <immintrin.h>
 
@@ -57,11 +53,11 @@ uint64_t read(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-const Peaks kAvx512Peaks = {.table = "avx512",
-                            .f32 = {"vfmadd231ps zmm", kPeakSums * 16, fma_f32},
-                            .bf16 = {"vdpbf16ps zmm", kPeakSums * 32, dot_bf16},
-                            .int8 = {"vpdpbusd zmm", kPeakSums * 64, dot_int8},
-                            .read = read};
+constinit const Peaks kAvx512Peaks = {.table = "avx512",
+                                      .f32 = {"vfmadd231ps zmm", kPeakSums * 16, fma_f32},
+                                      .bf16 = {"vdpbf16ps zmm", kPeakSums * 32, dot_bf16},
+                                      .int8 = {"vpdpbusd zmm", kPeakSums * 64, dot_int8},
+                                      .read = read};
 
 }  // namespace lancet
 

@@ -44,7 +44,8 @@ struct KernelTable {
   int panel_tokens;  // the most tokens of a group of panel activations
   /// Fill a group of panel activations, by Arithmetic; null where no panel product of the table wants it.
   void (*prepare[3])(const PrepareGroup&);
-  /// Quantises rows of activations to int8 blocks of 32 (scale = amax / 127, round to nearest even).
+  /// Quantises rows of activations to int8 blocks of 32 (scale = amax / 127, round to nearest even): what prepare does
+  /// with each block, for tests to look at.
   void (*quantise)(const float* values, int tokens, int cols, int8_t* quants, float* scales, int32_t* sums);
   /// sum_i a[i] * b[i]
   float (*dot_f32)(const float* a, const float* b, int count);
@@ -54,7 +55,7 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* gain, float epsilon, float* out, int count);
   /// out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
   void (*silu_mul)(const float* gate, const float* up, float* out, int count);
-  /// x[i] = exp(x[i] - maximum); returns the sum.
+  /// x[i] = exp(x[i] - maximum); returns the sum. Attention and silu_mul have this exp inside; tests measure it here.
   float (*exp_sum)(float* x, float maximum, int count);
   /// Attention of some queries to a tile of cached keys, by KvFormat.
   void (*attend[kKvFormatCount])(const AttentionTile&);

@@ -41,18 +41,24 @@ struct PanelQ8_0 {
   const std::byte *at, *now = nullptr;
 };
 
-template <Format format>
-struct PanelNibbles {
-  static constexpr Format kFormat = format;
-  static constexpr int kRuns = 2, kUnits = 8;
-  static constexpr Zero kZero = format == Format::q4_0 ? Zero::eight : Zero::none;
-  static constexpr bool kMinimum = format == Format::q4_1;
-  explicit PanelNibbles(const std::byte* stretch) : at(stretch) {}
+/// A run of 32 columns in 4 units of nibbles, as most formats have it.
+struct NibbleUnits {
+  static constexpr int kUnits = 8;
+  explicit NibbleUnits(const std::byte* stretch) : at(stretch) {}
   void load(int run) { now = at + run * 4 * 64; }
   __m512i codes(int k) const { return k < 4 ? low_nibbles(unit(now, k)) : high_nibbles(unit(now, k - 4)); }
+  const std::byte *at, *now = nullptr;
+};
+
+template <Format format>
+struct PanelNibbles : NibbleUnits {
+  static constexpr Format kFormat = format;
+  static constexpr int kRuns = 2;
+  static constexpr Zero kZero = format == Format::q4_0 ? Zero::eight : Zero::none;
+  static constexpr bool kMinimum = format == Format::q4_1;
+  using NibbleUnits::NibbleUnits;
   __m512 scale(int run) const { return halves(at + 8 * 64, run); }
   __m512 minimum(int run) const { return halves(at + 8 * 64, 2 + run); }
-  const std::byte *at, *now = nullptr;
 };
 
 /// Byte `number` of each lane's word, unsigned, as a float.
@@ -81,40 +87,30 @@ struct KScales {
   __m512 factor, minus_factor;
 };
 
-struct PanelQ4_K {
+struct PanelQ4_K : NibbleUnits, KScales {
   static constexpr Format kFormat = Format::q4_k;
-  static constexpr int kRuns = 8, kUnits = 8;
+  static constexpr int kRuns = 8;
   static constexpr Zero kZero = Zero::none;
   static constexpr bool kMinimum = true;
-  explicit PanelQ4_K(const std::byte* stretch) : at(stretch), packed(stretch + 32 * 64) {}
-  void load(int run) { now = at + run * 4 * 64; }
-  __m512i codes(int k) const { return k < 4 ? low_nibbles(unit(now, k)) : high_nibbles(unit(now, k - 4)); }
-  __m512 scale(int run) const { return packed.scale(run); }
-  __m512 minimum(int run) const { return packed.minimum(run); }
-  const std::byte *at, *now = nullptr;
-  KScales packed;
+  explicit PanelQ4_K(const std::byte* stretch) : NibbleUnits(stretch), KScales(stretch + 32 * 64) {}
 };
 
-struct PanelQ5_K {
+struct PanelQ5_K : NibbleUnits, KScales {
   static constexpr Format kFormat = Format::q5_k;
-  static constexpr int kRuns = 8, kUnits = 8;
+  static constexpr int kRuns = 8;
   static constexpr Zero kZero = Zero::none;
   static constexpr bool kMinimum = true;
-  explicit PanelQ5_K(const std::byte* stretch) : at(stretch), packed(stretch + 40 * 64) {}
+  explicit PanelQ5_K(const std::byte* stretch) : NibbleUnits(stretch), KScales(stretch + 40 * 64) {}
   void load(int run) {
-    now = at + run * 4 * 64;
+    NibbleUnits::load(run);
     fifths = unit(at, 32 + run);
   }
   __m512i codes(int k) const {
-    const __m512i four = k < 4 ? low_nibbles(unit(now, k)) : high_nibbles(unit(now, k - 4));
     const __m512i bit = k < 4 ? _mm512_slli_epi16(fifths, 4 - k) : _mm512_srli_epi16(fifths, k - 4);
-    return _mm512_ternarylogic_epi32(four, bit, _mm512_set1_epi8(16), 0xf8);  // four | (bit & 16)
+    // four | (bit & 16)
+    return _mm512_ternarylogic_epi32(NibbleUnits::codes(k), bit, _mm512_set1_epi8(16), 0xf8);
   }
-  __m512 scale(int run) const { return packed.scale(run); }
-  __m512 minimum(int run) const { return packed.minimum(run); }
-  const std::byte *at, *now = nullptr;
   __m512i fifths = _mm512_setzero_si512();
-  KScales packed;
 };
 
 /// Runs are halves of a block; the two halves' codes share bytes.

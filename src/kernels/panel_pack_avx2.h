@@ -50,13 +50,6 @@ void pack_units(const Load& load, const Change& change, std::byte* units) {
 }
 constexpr auto kAsItIs = [](__m256i half_unit) { return half_unit; };
 
-/// Whole panels whose columns are a multiple of `cols_at_once` go to `fast`, others to the definition.
-template <void (*fast)(const PackPanel&), void (*definition)(const PackPanel&), int cols_at_once>
-void pack_whole(const PackPanel& job) {
-  if (job.row_count == kPanelRows && job.cols % cols_at_once == 0) return fast(job);
-  definition(job);
-}
-
 inline void pack_bf16_fast(const PackPanel& job) {
   for (int64_t at = 0; at < int64_t{job.cols} * 2; at += 32) {
     pack_units([&](int r) { return load_row(job.rows + r * job.row_stride + at); }, kAsItIs, job.panel + at * 16);

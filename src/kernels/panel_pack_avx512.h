@@ -51,13 +51,6 @@ void pack_units(const Load& load, std::byte* units) {
   for (int i = 0; i < 16; i++) _mm512_storeu_si512(units + 64 * i, rows[i]);
 }
 
-/// Whole panels whose columns are a multiple of `cols_at_once` go to `fast`, others to the definition.
-template <void (*fast)(const PackPanel&), void (*definition)(const PackPanel&), int cols_at_once>
-void pack_whole(const PackPanel& job) {
-  if (job.row_count == kPanelRows && job.cols % cols_at_once == 0) return fast(job);
-  definition(job);
-}
-
 inline void pack_words(const PackPanel& job, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += 64) {
     pack_units([&](int r) { return _mm512_loadu_si512(job.rows + r * job.row_stride + at); }, job.panel + at * 16);

@@ -133,6 +133,13 @@ void pack_blocks(const PackPanel& job) {
   }
 }
 
+/// Whole panels whose columns are a multiple of `cols_at_once` go to `fast`, others to the definition.
+template <void (*fast)(const PackPanel&), void (*definition)(const PackPanel&), int cols_at_once>
+void pack_whole(const PackPanel& job) {
+  if (job.row_count == kPanelRows && job.cols % cols_at_once == 0) return fast(job);
+  definition(job);
+}
+
 // Products.
 
 inline float panel_half(const std::byte* vectors, int number, int r) {
