@@ -1,0 +1,47 @@
+// A vocabulary's tokens as a trie of their bytes, in depth-first order, so that one forward scan visits every token and
+// skips whole subtrees. Control tokens are not in it: no bytes spell them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/vocabulary.h"
+
+namespace lancet {
+
+class Tokenizer;
+
+class TokenTrie {
+ public:
+  explicit TokenTrie(const Tokenizer&);
+  /// For tests and tools: tokens by id, no control tokens but `ends`.
+  TokenTrie(std::vector<std::string> tokens, std::vector<TokenId> ends);
+
+  struct Node {
+    uint32_t end = 0;    // index behind this node's subtree
+    uint16_t depth = 0;  // bytes from the root, >= 1
+    uint8_t byte = 0;
+    uint32_t first = 0, last = 0;  // its tokens: [first, last) of ids()
+  };
+  std::span<const Node> nodes() const { return nodes_; }  // depth-first; the root is not among them
+  std::span<const TokenId> ids() const { return ids_; }
+  std::string_view bytes(TokenId) const;                   // empty for control tokens
+  std::span<const TokenId> ends() const { return ends_; }  // tokens that end a generation
+  bool is_control(TokenId id) const { return control_[static_cast<size_t>(id)]; }
+  int size() const { return static_cast<int>(bytes_.size()); }  // of the vocabulary
+  int longest() const { return longest_; }                      // bytes of the longest token
+
+ private:
+  void build();
+  std::vector<std::string> bytes_;
+  std::vector<bool> control_;
+  std::vector<TokenId> ends_;
+  std::vector<Node> nodes_;
+  std::vector<TokenId> ids_;
+  int longest_ = 0;
+};
+
+}  // namespace lancet
