@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/budget.h"
 #include "grammar/char_set.h"
@@ -44,6 +45,17 @@ class TermPool {
   Term both(std::span<const Term>);
   Term complement(Term);                                         // within anything()
   Term repeat(Term, uint64_t min, std::optional<uint64_t> max);  // nothing: no bound
+  /// A language given as a deterministic automaton that starts in state 0. States from which nothing is accepted and
+  /// edges to them may be there. The edges of a state are disjoint.
+  struct Edge {
+    char32_t first = 0, last = 0;  // no surrogates within
+    uint32_t to = 0;
+  };
+  struct AutomatonState {
+    std::vector<Edge> edges;
+    bool accepts = false;
+  };
+  Term automaton(std::vector<AutomatonState>);
   Term concat(std::initializer_list<Term> t) { return concat(std::span(t.begin(), t.size())); }
   Term either(std::initializer_list<Term> t) { return either(std::span(t.begin(), t.size())); }
   Term both(std::initializer_list<Term> t) { return both(std::span(t.begin(), t.size())); }
