@@ -9,8 +9,8 @@ namespace lancet {
 
 TermPool::State::Id TermPool::State::clip(Id id, uint64_t chars) {
   const Node node = at(id);
-  const bool inner = node.kind == Kind::concat || node.kind == Kind::repeat || node.kind == Kind::either ||
-                     node.kind == Kind::both;
+  const bool inner =
+      node.kind == Kind::concat || node.kind == Kind::repeat || node.kind == Kind::either || node.kind == Kind::both;
   if (!inner) return id;
   const uint64_t key = uint64_t{id} << 32 | std::min<uint64_t>(chars, UINT32_MAX);
   auto known = clipped.find(key);

@@ -1,5 +1,5 @@
-// Questions about a whole language: emptiness, the shortest text, how many. What follows from the structure is read off;
-// only intersections and complements are explored, towards the shortest text first.
+// Questions about a whole language: emptiness, the shortest text, how many. What follows from the structure is read
+// off; only intersections and complements are explored, towards the shortest text first.
 #include <algorithm>
 #include <queue>
 

@@ -39,10 +39,10 @@ struct TermPool::State {
     uint32_t a = 0, b = 0;
     // set: a = set. literal: a = text, b = offset. concat: a then b. either, both: children [a, a + b).
     // complement, repeat: a. automaton: a = table, b = state.
-    uint64_t min = 0, max = 0;           // repeat; concat: min = number of parts
-    uint64_t low = 0, high = 0;          // bounds of the texts' lengths; low is exact unless hard
-    uint64_t reach = 0;                  // unless hard: after any live prefix, some text ends within so many characters
-    uint64_t distance = kEndless;        // of the shortest text, once known
+    uint64_t min = 0, max = 0;     // repeat; concat: min = number of parts
+    uint64_t low = 0, high = 0;    // bounds of the texts' lengths; low is exact unless hard
+    uint64_t reach = 0;            // unless hard: after any live prefix, some text ends within so many characters
+    uint64_t distance = kEndless;  // of the shortest text, once known
     uint32_t steps = kNoSteps, step_count = 0;  // all successors, in `steps`
     uint32_t live = kNoSteps, live_count = 0;   // those with texts
   };
@@ -76,10 +76,10 @@ struct TermPool::State {
   Id intern(Node, std::span<const Id> kids = {});
   Id make_set(const CharSet&);
   Id make_single(char32_t);
-  Id make_text(std::u32string);               // of any length
+  Id make_text(std::u32string);                // of any length
   Id make_suffix(uint32_t text, uint32_t at);  // of a text, at most its length
-  Id make_concat(std::span<const Id>);        // joins neighbouring literals
-  Id cons(Id head, Id tail);                  // concat of two, in constant time
+  Id make_concat(std::span<const Id>);         // joins neighbouring literals
+  Id cons(Id head, Id tail);                   // concat of two, in constant time
   Id make_repeat(Id, uint64_t min, uint64_t max);
   Id make_complement(Id);
   std::span<const Id> kids(Id id) const { return std::span(children).subspan(at(id).a, at(id).b); }
