@@ -32,8 +32,10 @@ class TokenMask {
 };
 
 struct GrammarLimits {
-  size_t cache_bytes = size_t{32} << 20;  // masks and states kept per grammar; least recently used go first
+  size_t cache_bytes = size_t{32} << 20;  // masks kept, and states kept, per grammar; beyond, both begin anew
 };
+
+struct GrammarSession;
 
 /// A compiled constraint. States of one grammar share its caches, so all of them belong to one thread at a time.
 class Grammar : public std::enable_shared_from_this<Grammar> {
@@ -82,7 +84,10 @@ class GrammarState {
   bool in_free_string(Budget&) const;
 
  private:
+  const TokenMask& nothing();
+
   std::shared_ptr<Grammar> grammar_;
+  std::shared_ptr<GrammarSession> session_;
   uint32_t at_ = 0;
   bool ended_ = false;
 };

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/budget.h"
-#include "checkpoint/vocabulary.h"
 #include "grammar/term.h"
+#include "text/tokenizer.h"
 
 namespace lancet {
 
@@ -28,7 +28,7 @@ using RuleId = uint32_t;
 /// Where JSON may have white space between its tokens.
 enum class Spacing : uint8_t {
   compact,   // nowhere
-  single,    // nothing or one space after ',' and ':'
+  single,    // exactly one space after ',' and ':', nowhere else
   flexible,  // between any two tokens: nothing, one space, or a line break and up to 40 spaces or 10 tabs
 };
 

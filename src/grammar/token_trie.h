@@ -4,15 +4,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "checkpoint/vocabulary.h"
+#include "text/tokenizer.h"
 
 namespace lancet {
-
-class Tokenizer;
 
 class TokenTrie {
  public:
@@ -31,8 +31,14 @@ class TokenTrie {
   std::string_view bytes(TokenId) const;                   // empty for control tokens
   std::span<const TokenId> ends() const { return ends_; }  // tokens that end a generation
   bool is_control(TokenId id) const { return control_[static_cast<size_t>(id)]; }
+  /// Tokens with three quotes or more: only they can end one JSON string and contain all of another.
+  std::span<const TokenId> rejoining() const { return rejoining_; }
   int size() const { return static_cast<int>(bytes_.size()); }  // of the vocabulary
   int longest() const { return longest_; }                      // bytes of the longest token
+  /// The node of `byte` among the children in [begin, end), or end: children follow each other's subtrees.
+  uint32_t child(uint32_t begin, uint32_t end, uint8_t byte) const;
+  /// How many tokens spell the text if the longest that fits is taken each time; nothing: some byte has no token.
+  std::optional<int64_t> greedy_tokens(std::string_view) const;
 
  private:
   void build();
@@ -40,7 +46,7 @@ class TokenTrie {
   std::vector<bool> control_;
   std::vector<TokenId> ends_;
   std::vector<Node> nodes_;
-  std::vector<TokenId> ids_;
+  std::vector<TokenId> ids_, rejoining_;
   int longest_ = 0;
 };
 

@@ -1,0 +1,256 @@
+#include "grammar/masks.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace lancet {
+namespace {
+
+constexpr int64_t kNoLimit = kNever;
+constexpr uint32_t kClipBytes = 24;  // slices are shared by strings that differ only further away than this
+
+// How much dearer the next text can be because the one that is read now is excluded, which a shared mask does not know.
+constexpr int64_t kOneMoreExcluded = 16;
+
+void unite(TokenMask& into, const TokenMask& from) {
+  for (size_t i = 0; i < into.words().size(); ++i) into.words()[i] |= from.words()[i];
+}
+
+/// In a JSON string, behind the opening quote.
+bool in_string(const Lexemes& lexemes, const Position& position) {
+  return position.kind == Position::Kind::text && lexemes.in_json_string(position.a) && lexemes.is_inside(position.a);
+}
+
+}  // namespace
+
+int TokenMask::count() const {
+  int count = 0;
+  for (const uint64_t word : words_) count += std::popcount(word);
+  return count;
+}
+
+void Masks::add_tokens(const TokenTrie::Node& node, Entry& entry) const {
+  for (uint32_t i = node.first; i < node.last; ++i) entry.mask.set(machine_.trie().ids()[i]);
+}
+
+const Masks::Entry& Masks::of(StateId state, Budget& budget) {
+  if (const auto at = entries_.find(state); at != entries_.end()) return at->second;
+  if (bytes() > cache_bytes_) {
+    entries_.clear();
+    slices_.clear();
+  }
+  const auto found = machine_.positions(state);
+  const std::vector<Position> positions(found.begin(), found.end());
+  const bool accepts = machine_.accepts(state);
+  if (positions.size() == 1 && !accepts) return of_position(positions[0], budget);
+  Entry entry{TokenMask(machine_.trie().size())};
+  for (const Position& position : positions) {
+    const Entry& part = of_position(position, budget);
+    unite(entry.mask, part.mask);
+    entry.worst = std::max(entry.worst, part.worst);
+  }
+  if (accepts) {
+    for (const TokenId end : machine_.trie().ends()) entry.mask.set(end);
+  }
+  return entries_.insert_or_assign(state, std::move(entry)).first->second;
+}
+
+const Masks::Entry& Masks::of_position(const Position& position, Budget& budget) {
+  const StateId alone = machine_.alone(position);
+  if (const auto at = entries_.find(alone); at != entries_.end()) return at->second;
+  Entry entry{TokenMask(machine_.trie().size())};
+  Walk walk{entry, kNoLimit, budget};
+  const bool kept = position.kind == Position::Kind::text && machine_.lexemes().in_json_string(position.a) &&
+                    position.text != 0 && position.text != kUnknownText;
+  if (kept) {
+    // As if nothing were excluded, which is shared; then what is excluded here is taken out.
+    Position any = position;
+    any.text = kUnknownText;
+    any.excluded = any.low = any.high = 0;
+    const Entry& shared = of_position(any, budget);
+    if (position.excluded == 0 && shared.suspects.empty()) return shared;
+    entry = shared;
+    remove_excluded(position, walk);
+    if (position.excluded != 0) entry.worst = kNever;  // what is excluded makes the rest longer
+    remove_false_suspects(position, entry, budget);
+    return own_ = std::move(entry);  // seldom asked for again
+  }
+  compute(position, walk);
+  if (position.text == kUnknownText) {
+    entry.worst = std::min(kNever, entry.worst + kOneMoreExcluded);
+    for (const TokenId id : machine_.trie().rejoining()) {
+      if (entry.mask.test(id)) entry.suspects.push_back(id);
+    }
+  }
+  return entries_.insert_or_assign(alone, std::move(entry)).first->second;
+}
+
+void Masks::compute(const Position& position, Walk& walk) {
+  if (position.kind == Position::Kind::control) {
+    const int64_t cost = machine_.frame_cost(position.frame);
+    if (cost <= walk.limit) {
+      walk.into.mask.set(static_cast<TokenId>(machine_.rules().rules[position.rule].index));
+      walk.into.worst = std::max(walk.into.worst, cost);
+    }
+  } else if ((position.text == 0 || walk.limit == kNoLimit) && in_string(machine_.lexemes(), position)) {
+    compute_string(position, walk);
+  } else {
+    this->walk(machine_.alone(position), 0, static_cast<uint32_t>(machine_.trie().nodes().size()), 0, walk);
+  }
+}
+
+/// Adds the tokens of the nodes [begin, end), which are the subtrees below a node at `depth` that leads to `from`.
+void Masks::walk(StateId from, uint32_t begin, uint32_t end, uint32_t depth, Walk& walk) {
+  const auto nodes = machine_.trie().nodes();
+  std::vector<StateId> at(static_cast<size_t>(machine_.trie().longest()) + 1);
+  at[depth] = from;
+  for (uint32_t i = begin; i < end;) {
+    const TokenTrie::Node& node = nodes[i];
+    walk.budget.step();
+    const StateId to = machine_.next(at[node.depth - 1u], node.byte, walk.budget);
+    if (to == 0) {
+      i = node.end;
+      continue;
+    }
+    at[node.depth] = to;
+    ++i;
+    if (node.first == node.last) continue;
+    const int64_t cost = machine_.cost(to, walk.budget);
+    if (cost > walk.limit) continue;
+    add_tokens(node, walk.into);
+    walk.into.worst = std::max(walk.into.worst, cost);
+  }
+}
+
+const Masks::Slice& Masks::slice(Lexemes::State state, Budget& budget) {
+  const Lexemes::State clipped = machine_.lexemes().clipped(state, kClipBytes);
+  const auto [at, added] = slices_.try_emplace(clipped);
+  if (added) scan_string(clipped, kNoLimit, at->second, budget);
+  return at->second;
+}
+
+/// The walk of a string's own automaton. Tokens whose rest of the string would cost more than the limit are left out.
+void Masks::scan_string(Lexemes::State from, int64_t limit, Slice& slice, Budget& budget) {
+  Lexemes& lexemes = machine_.lexemes();
+  const TokenTrie& trie = machine_.trie();
+  const auto nodes = trie.nodes();
+  slice.stay = TokenMask(trie.size());
+  slice.cost = lexemes.cost(from, budget);
+  std::vector<const Lexemes::Row*> rows(static_cast<size_t>(trie.longest()) + 1);
+  rows[0] = &lexemes.row(from, budget);
+  for (uint32_t i = 0; i < nodes.size();) {
+    const TokenTrie::Node& node = nodes[i];
+    budget.step();
+    const Lexemes::State to = (*rows[node.depth - 1u])[node.byte];
+    if (to == 0) {
+      i = node.end;
+      continue;
+    }
+    const int64_t cost = lexemes.cost(to, budget);
+    if (cost <= limit && node.first != node.last) {
+      for (uint32_t t = node.first; t < node.last; ++t) slice.stay.set(trie.ids()[t]);
+      slice.worst = std::max(slice.worst, cost);
+    }
+    if (lexemes.is_done(to)) {
+      if (node.end > i + 1) slice.exits.push_back(i);
+      i = node.end;
+    } else {
+      rows[node.depth] = &lexemes.row(to, budget);
+      ++i;
+    }
+  }
+}
+
+void Masks::compute_string(const Position& position, Walk& walk) {
+  const int64_t behind = machine_.frame_cost(position.frame);
+  if (walk.limit < kNoLimit) {
+    Slice here;
+    scan_string(position.a, walk.limit - behind, here, walk.budget);
+    walk.into.mask = here.stay;
+    return leave_string(position, here, walk);
+  }
+  const Slice& shared = slice(position.a, walk.budget);
+  walk.into.mask = shared.stay;
+  // A clipped string's costs are its own only where nothing that costs was clipped.
+  const int64_t cost = machine_.lexemes().cost(position.a, walk.budget);
+  walk.into.worst = cost == shared.cost ? std::min(kNever, shared.worst + behind) : kNever;
+  leave_string(position, shared, walk);
+}
+
+/// Adds the tokens that close the string and go on.
+void Masks::leave_string(const Position& position, const Slice& slice, Walk& walk) {
+  const auto nodes = machine_.trie().nodes();
+  const StateId after = machine_.after(position, walk.budget);
+  for (const uint32_t exit : slice.exits) {
+    this->walk(after, exit + 1, nodes[exit].end, nodes[exit].depth, walk);
+  }
+}
+
+/// Takes out what begins like an excluded text and can then only become one.
+void Masks::remove_excluded(const Position& position, Walk& walk) {
+  if (position.excluded == 0) return;
+  const TokenTrie& trie = machine_.trie();
+  const auto nodes = trie.nodes();
+  const uint32_t read = machine_.text_bytes(position.text);
+  for (uint32_t i = position.low; i < position.high; ++i) {
+    const std::string rest = machine_.excluded(position.excluded).texts[i].substr(read);
+    Position at = position;
+    uint32_t begin = 0, end = static_cast<uint32_t>(nodes.size());
+    for (const char c : rest) {
+      walk.budget.step();
+      const auto byte = static_cast<uint8_t>(c);
+      const uint32_t node = trie.child(begin, end, byte);
+      at.a = machine_.lexemes().next(at.a, byte, walk.budget);
+      if (node == end || at.a == 0) break;
+      machine_.follow_text(at, byte);
+      if (!machine_.alive(at, walk.budget)) {
+        for (uint32_t t = nodes[node].first; t < nodes[nodes[node].end - 1].last; ++t)
+          walk.into.mask.clear(trie.ids()[t]);
+        break;
+      }
+      begin = node + 1;
+      end = nodes[node].end;
+    }
+  }
+}
+
+void Masks::remove_false_suspects(const Position& position, Entry& entry, Budget& budget) {
+  for (const TokenId id : entry.suspects) {
+    StateId state = machine_.alone(position);
+    for (const char c : machine_.trie().bytes(id)) state = machine_.next(state, static_cast<uint8_t>(c), budget);
+    if (state == 0) entry.mask.clear(id);
+  }
+}
+
+const TokenMask& Masks::within(StateId state, int64_t tokens_left, Budget& budget) {
+  const Entry& all = of(state, budget);
+  if (all.worst < tokens_left) return all.mask;
+  const TokenMask allowed = all.mask;
+  const bool accepts = machine_.accepts(state);
+  const auto found = machine_.positions(state);
+  const std::vector<Position> positions(found.begin(), found.end());
+  const int64_t cost = machine_.cost(state, budget);
+  // The second and third limit are for costs that do not fall where they should: better late than stuck.
+  for (const int64_t limit : {tokens_left - 1, cost - 1, cost, kNever}) {
+    limited_ = Entry{TokenMask(machine_.trie().size())};
+    for (const Position& position : positions) {
+      Entry part{TokenMask(machine_.trie().size())};
+      Walk walk{part, limit, budget};
+      compute(position, walk);
+      unite(limited_.mask, part.mask);
+    }
+    for (size_t i = 0; i < limited_.mask.words().size(); ++i) limited_.mask.words()[i] &= allowed.words()[i];
+    if (accepts) {
+      for (const TokenId end : machine_.trie().ends()) limited_.mask.set(end);
+    }
+    if (limited_.mask.count() > 0) break;
+  }
+  return limited_.mask;
+}
+
+size_t Masks::bytes() const {
+  const size_t each = static_cast<size_t>(machine_.trie().size()) / 8 + 128;
+  return (entries_.size() + slices_.size()) * each;
+}
+
+}  // namespace lancet
