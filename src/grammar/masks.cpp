@@ -9,6 +9,8 @@ namespace {
 constexpr int64_t kNoLimit = kNever;
 constexpr uint32_t kClipBytes = 24;  // slices are shared by strings that differ only further away than this
 
+constexpr int64_t kWithinCharacter = 4;  // bytes that a token may leave of a character: \\u00xx
+
 // How much dearer the next text can be because the one that is read now is excluded, which a shared mask does not know.
 constexpr int64_t kOneMoreExcluded = 16;
 
@@ -129,6 +131,24 @@ const Masks::Slice& Masks::slice(Lexemes::State state, Budget& budget) {
   return at->second;
 }
 
+/// The slice of a string of which only the length is bounded, from what the vocabulary knows about all strings.
+void Masks::fill_by_length(TermPool::Lengths lengths, Slice& slice) const {
+  const StringTokens& strings = machine_.trie().string_tokens();
+  slice.stay = TokenMask(machine_.trie().size());
+  slice.stay.words() = strings.inside;
+  for (const auto& token : strings.by_length) {
+    if (token.chars <= lengths.longest) break;
+    slice.stay.clear(token.id);
+  }
+  const auto fits = [&](uint64_t chars) { return chars >= lengths.shortest && chars <= lengths.longest; };
+  for (const auto& token : strings.closing) {
+    if (fits(token.chars)) slice.stay.set(token.id);
+  }
+  for (const auto& exit : strings.exits) {
+    if (fits(exit.chars)) slice.exits.push_back(exit.node);
+  }
+}
+
 /// The walk of a string's own automaton. Tokens whose rest of the string would cost more than the limit are left out.
 void Masks::scan_string(Lexemes::State from, int64_t limit, Slice& slice, Budget& budget) {
   Lexemes& lexemes = machine_.lexemes();
@@ -136,28 +156,32 @@ void Masks::scan_string(Lexemes::State from, int64_t limit, Slice& slice, Budget
   const auto nodes = trie.nodes();
   slice.stay = TokenMask(trie.size());
   slice.cost = lexemes.cost(from, budget);
-  std::vector<const Lexemes::Row*> rows(static_cast<size_t>(trie.longest()) + 1);
-  rows[0] = &lexemes.row(from, budget);
+  struct Place {
+    Lexemes::State state;
+    int64_t cost;
+    const Lexemes::Row* row;
+  };
+  std::vector<Place> path(static_cast<size_t>(trie.longest()) + 1);
+  path[0] = {from, slice.cost, &lexemes.row(from, budget)};
+  budget.step(nodes.size() / 8);
   for (uint32_t i = 0; i < nodes.size();) {
     const TokenTrie::Node& node = nodes[i];
-    budget.step();
-    const Lexemes::State to = (*rows[node.depth - 1u])[node.byte];
+    const Place& before = path[node.depth - 1u];
+    const Lexemes::State to = (*before.row)[node.byte];
     if (to == 0) {
       i = node.end;
       continue;
     }
-    const int64_t cost = lexemes.cost(to, budget);
-    if (cost <= limit && node.first != node.last) {
+    // Most characters lead back to where they came from.
+    const Place& here = path[node.depth] =
+        to == before.state ? before : Place{to, lexemes.cost(to, budget), &lexemes.row(to, budget)};
+    if (here.cost <= limit && node.first != node.last) {
       for (uint32_t t = node.first; t < node.last; ++t) slice.stay.set(trie.ids()[t]);
-      slice.worst = std::max(slice.worst, cost);
+      slice.worst = std::max(slice.worst, here.cost);
     }
-    if (lexemes.is_done(to)) {
-      if (node.end > i + 1) slice.exits.push_back(i);
-      i = node.end;
-    } else {
-      rows[node.depth] = &lexemes.row(to, budget);
-      ++i;
-    }
+    const bool done = here.cost == 0 && lexemes.is_done(to);
+    if (done && node.end > i + 1) slice.exits.push_back(i);
+    i = done ? node.end : i + 1;
   }
 }
 
@@ -169,10 +193,21 @@ void Masks::compute_string(const Position& position, Walk& walk) {
     walk.into.mask = here.stay;
     return leave_string(position, here, walk);
   }
+  Lexemes& lexemes = machine_.lexemes();
+  if (lexemes.at_character(position.a)) {
+    if (const auto lengths = machine_.rules().terms.any_of_length(lexemes.term(position.a))) {
+      Slice here;
+      fill_by_length(*lengths, here);
+      walk.into.mask = std::move(here.stay);
+      // No character makes such a string's rest longer; a token may end within one.
+      walk.into.worst = std::min(kNever, lexemes.cost(position.a, walk.budget) + kWithinCharacter + behind);
+      return leave_string(position, here, walk);
+    }
+  }
   const Slice& shared = slice(position.a, walk.budget);
   walk.into.mask = shared.stay;
   // A clipped string's costs are its own only where nothing that costs was clipped.
-  const int64_t cost = machine_.lexemes().cost(position.a, walk.budget);
+  const int64_t cost = lexemes.cost(position.a, walk.budget);
   walk.into.worst = cost == shared.cost ? std::min(kNever, shared.worst + behind) : kNever;
   leave_string(position, shared, walk);
 }

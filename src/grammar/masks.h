@@ -45,6 +45,7 @@ class Masks {
   void compute(const Position&, Walk&);
   void walk(StateId from, uint32_t begin, uint32_t end, uint32_t depth, Walk&);
   const Slice& slice(Lexemes::State, Budget&);
+  void fill_by_length(TermPool::Lengths, Slice&) const;
   void scan_string(Lexemes::State, int64_t limit, Slice&, Budget&);
   void compute_string(const Position&, Walk&);
   void leave_string(const Position&, const Slice&, Walk&);

@@ -133,6 +133,15 @@ bool TermPool::matches(Term term, std::string_view utf8, Budget& budget) {
 
 Term TermPool::clip(Term term, uint32_t chars) { return {state_->clip(term.id, chars)}; }
 
+std::optional<TermPool::Lengths> TermPool::any_of_length(Term term) const {
+  const State::Node& node = state_->at(term.id);
+  if (term.id == State::kAnything) return Lengths{0, kEndless};
+  if (term.id == State::kAnyChar) return Lengths{1, 1};
+  if (term.id == State::kEmpty) return Lengths{0, 0};
+  if (node.kind == State::Kind::repeat && node.a == State::kAnyChar) return Lengths{node.min, node.max};
+  return std::nullopt;
+}
+
 size_t TermPool::bytes() const {
   const State& s = *state_;
   size_t bytes = s.nodes.capacity() * sizeof(State::Node) + s.children.capacity() * sizeof(uint32_t) +

@@ -78,6 +78,11 @@ class TermPool {
   /// How many texts, at most `limit`: counting stops there.
   uint64_t count(Term, uint64_t limit, Budget&);
   bool matches(Term, std::string_view utf8, Budget&);  // false for ill-formed UTF-8
+  /// If the term is every text of [shortest, longest] characters and no other: these lengths.
+  struct Lengths {
+    uint64_t shortest = 0, longest = 0;  // UINT64_MAX: no bound
+  };
+  std::optional<Lengths> any_of_length(Term) const;
   /// A term that behaves the same for the next `chars` characters (and in nullability on the way): counters beyond are
   /// clipped, so that states which differ only far away become one.
   Term clip(Term, uint32_t chars);

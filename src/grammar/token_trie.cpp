@@ -54,6 +54,7 @@ void TokenTrie::build() {
     last = token;
   }
   for (const uint32_t node : path) nodes_[node].end = static_cast<uint32_t>(nodes_.size());
+  find_string_tokens();
 }
 
 std::string_view TokenTrie::bytes(TokenId id) const { return bytes_[static_cast<size_t>(id)]; }

@@ -14,6 +14,22 @@
 
 namespace lancet {
 
+/// The tokens inside of a JSON string that takes any text: what a string of any length allows follows from it.
+struct StringTokens {
+  struct Token {
+    TokenId id;
+    uint16_t chars;  // begun, as in the string's text
+  };
+  struct Exit {
+    uint32_t node;   // the closing quote, with tokens that go on
+    uint16_t chars;  // before it
+  };
+  std::vector<uint64_t> inside;  // a bit per token that stays inside
+  std::vector<Token> by_length;  // these, the longest first
+  std::vector<Token> closing;    // tokens that end with the closing quote; chars before it
+  std::vector<Exit> exits;
+};
+
 class TokenTrie {
  public:
   explicit TokenTrie(const Tokenizer&);
@@ -33,6 +49,7 @@ class TokenTrie {
   bool is_control(TokenId id) const { return control_[static_cast<size_t>(id)]; }
   /// Tokens with three quotes or more: only they can end one JSON string and contain all of another.
   std::span<const TokenId> rejoining() const { return rejoining_; }
+  const StringTokens& string_tokens() const { return strings_; }
   int size() const { return static_cast<int>(bytes_.size()); }  // of the vocabulary
   int longest() const { return longest_; }                      // bytes of the longest token
   /// The node of `byte` among the children in [begin, end), or end: children follow each other's subtrees.
@@ -42,12 +59,14 @@ class TokenTrie {
 
  private:
   void build();
+  void find_string_tokens();  // string_tokens.cpp
   std::vector<std::string> bytes_;
   std::vector<bool> control_;
   std::vector<TokenId> ends_;
   std::vector<Node> nodes_;
   std::vector<TokenId> ids_, rejoining_;
   int longest_ = 0;
+  StringTokens strings_;
 };
 
 }  // namespace lancet
