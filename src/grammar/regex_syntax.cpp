@@ -177,8 +177,9 @@ class Parser {
       return part;
     }
     take("?");  // lazy: the same language
-    const Kind kind = tree_.nodes[part].kind;
-    if (kind == Kind::begin || kind == Kind::end) fail("repeats an anchor", offset);
+    const RegexNode& repeated = tree_.nodes[part];
+    const bool anchor = repeated.kind == Kind::begin || repeated.kind == Kind::end;
+    if (anchor && repeated.offset + 1 == offset) fail("repeats an anchor", offset);
     return add({.kind = Kind::repeat, .offset = offset, .min = min, .max = max, .parts = {part}});
   }
 

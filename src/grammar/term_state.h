@@ -67,6 +67,7 @@ struct TermPool::State {
   std::vector<std::u32string> texts;
   std::unordered_map<std::u32string, uint32_t> text_ids;
   std::vector<Table> tables;
+  std::unordered_map<std::string, uint32_t> table_ids;
   std::unordered_map<uint64_t, Id> clipped;  // (id, characters)
 
   State();

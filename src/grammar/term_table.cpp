@@ -64,21 +64,29 @@ TermPool::State::Id TermPool::State::make_table(std::vector<AutomatonState> stat
   const std::vector<uint64_t> low = shortest_lengths(states);
   if (low[0] == kEndless) return kNothing;
   Table table;
+  std::string key;  // the automaton, written out
+  auto write = [&key](uint32_t value) { key.append(reinterpret_cast<const char*>(&value), sizeof value); };
   for (size_t s = 0; s < states.size(); ++s) {
     std::vector<Edge>& edges = states[s].edges;
     std::erase_if(edges, [&](const Edge& edge) { return low[edge.to] == kEndless; });
     if (low[s] == kEndless) edges.clear();
     std::sort(edges.begin(), edges.end(), [](const Edge& x, const Edge& y) { return x.first < y.first; });
     table.first_edge.push_back(static_cast<uint32_t>(table.edges.size()));
-    for (const Edge& edge : edges) table.edges.push_back({edge.first, edge.last, {edge.to}});
+    write(static_cast<uint32_t>(edges.size() * 2 + (states[s].accepts ? 1 : 0)));
+    for (const Edge& edge : edges) {
+      table.edges.push_back({edge.first, edge.last, {edge.to}});
+      for (uint32_t value : {uint32_t{edge.first}, uint32_t{edge.last}, edge.to}) write(value);
+    }
     table.accepts.push_back(states[s].accepts);
     if (low[s] != kEndless) table.reach = std::max(table.reach, low[s]);
   }
+  const auto [known, added] = table_ids.try_emplace(std::move(key), static_cast<uint32_t>(tables.size()));
+  if (!added) return make_table_state(known->second, 0);
   table.first_edge.push_back(static_cast<uint32_t>(table.edges.size()));
   table.high = longest_lengths(states);
   table.low = low;
   tables.push_back(std::move(table));
-  return make_table_state(static_cast<uint32_t>(tables.size() - 1), 0);
+  return make_table_state(known->second, 0);
 }
 
 TermPool::State::Id TermPool::State::make_table_state(uint32_t table, uint32_t state) {
