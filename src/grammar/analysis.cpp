@@ -179,7 +179,13 @@ class Analysis {
   void fill_tables() {
     for (ObjectBody& body : rules_.objects) {
       body.key_costs.resize(body.members.size());
-      for (size_t i = 0; i < body.members.size(); ++i) body.key_costs[body.members[i]] = tokens(body.keys.texts[i]);
+      for (size_t i = 0; i < body.members.size(); ++i) {
+        const std::string& key = body.keys.texts[i];
+        budget_.step(key.size() * 4);
+        budget_.charge(key.size() * sizeof(int32_t));
+        const auto& suffixes = body.key_suffixes.emplace_back(trie_.greedy_suffixes(key));
+        body.key_costs[body.members[i]] = suffixes[0] == INT32_MAX ? kNever : suffixes[0];
+      }
       for (const auto& family : body.rule.families) {
         body.family_costs.push_back(rising(family.keys, Encoding::json_string, body.plain ? 1 : kFewKeys));
         const uint64_t keys = rules_.terms.count(family.keys, kManyKeys, budget_);

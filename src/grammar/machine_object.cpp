@@ -126,13 +126,29 @@ int64_t Machine::object_cost(const ObjectBody& body, const ObjectProgress& progr
 
 int64_t Machine::key_cost(const Position& position) {
   const ObjectBody& body = rules_.objects[rules_.rules[position.rule].index];
-  const ObjectProgress progress(progress_[frames_[position.frame].at]);
+  const uint32_t at = frames_[position.frame].at;
+  const ObjectProgress progress(progress_[at]);
+  // In a plain object what must still come is a sum, which one member's coming lowers by its own share.
+  int64_t sum = 0;
+  if (body.plain) {
+    const auto [known, added] = plain_sums_.try_emplace(at);
+    if (added) known->second = members_to_come(body, progress, 0, costs_);
+    sum = known->second;
+  }
   int64_t best = kNever;
   for (uint32_t i = position.a; i < position.b; ++i) {
     const uint32_t member = body.members[i];
-    if (!may_come(body, progress, member, costs_)) continue;
-    const auto tokens = trie_.greedy_tokens(std::string_view(body.keys.texts[i]).substr(position.c));
-    best = std::min(best, tokens.value_or(kNever) + cost_after_key(body, progress, member, costs_));
+    const int32_t tokens = body.key_suffixes[i][position.c];
+    if (tokens == INT32_MAX || !may_come(body, progress, member, costs_)) continue;
+    int64_t rest = 0;
+    if (body.plain) {
+      const int64_t alone = member_cost(body, member, costs_);
+      rest = alone - body.key_costs[member] - costs_[body.marks.comma] + sum -
+             (body.rule.members[member].required ? alone : 0);
+    } else {
+      rest = cost_after_key(body, progress, member, costs_);
+    }
+    best = std::min(best, tokens + rest);
   }
   return std::min(kNever, best + costs_[body.marks.close]);
 }

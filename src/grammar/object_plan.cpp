@@ -18,6 +18,10 @@ int64_t cheapest_value(const std::vector<ObjectRule::Value>& values, const RuleC
   return best;
 }
 
+int64_t around(const ObjectBody& body, const RuleCosts& costs) {
+  return plus(costs[body.marks.colon], costs[body.marks.comma]);
+}
+
 /// Plans what must still come.
 class Planner {
  public:
@@ -47,10 +51,8 @@ class Planner {
   bool available(uint32_t m) const {
     return !progress_.has(m) && (body_.rule.any_order || m >= progress_.place) && member_cost(m) < kNever;
   }
-  int64_t around() const { return plus(costs_[body_.marks.colon], costs_[body_.marks.comma]); }
-  int64_t member_cost(uint32_t m) const {
-    return plus(plus(body_.key_costs[m], around()), cheapest_value(body_.rule.members[m].values, costs_));
-  }
+  int64_t around() const { return lancet::around(body_, costs_); }
+  int64_t member_cost(uint32_t m) const { return lancet::member_cost(body_, m, costs_); }
   void choose(uint32_t m) {
     if (chosen_[m] || progress_.has(m)) return;
     cost_ = plus(cost_, available(m) ? member_cost(m) : kNever);
@@ -202,6 +204,11 @@ ObjectProgress with_member(const ObjectBody& body, ObjectProgress progress, uint
 int64_t members_to_come(const ObjectBody& body, const ObjectProgress& progress, uint64_t at_least,
                         const RuleCosts& costs) {
   return Planner(body, progress, costs).plan(at_least);
+}
+
+int64_t member_cost(const ObjectBody& body, uint32_t member, const RuleCosts& costs) {
+  return plus(plus(body.key_costs[member], around(body, costs)),
+              cheapest_value(body.rule.members[member].values, costs));
 }
 
 int64_t cost_after_key(const ObjectBody& body, const ObjectProgress& progress, uint32_t member,

@@ -48,6 +48,8 @@ const std::vector<ObjectRule::Value>& values_of(const ObjectBody&, uint32_t memb
 ObjectProgress with_member(const ObjectBody&, ObjectProgress, uint32_t member, const ObjectRule::Value&);
 /// Tokens of the members that must still come, at least so many, each with its comma; kNever if none can satisfy.
 int64_t members_to_come(const ObjectBody&, const ObjectProgress&, uint64_t at_least, const RuleCosts&);
+/// Tokens of a member with its comma.
+int64_t member_cost(const ObjectBody&, uint32_t member, const RuleCosts&);
 /// Tokens from behind the key of this member to behind the last member.
 int64_t cost_after_key(const ObjectBody&, const ObjectProgress&, uint32_t member, const RuleCosts&);
 /// True if this member (or family) may come next.

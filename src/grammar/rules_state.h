@@ -54,9 +54,10 @@ struct ObjectBody {
   SortedTexts keys;               // the members' names, encoded
   std::vector<uint32_t> members;  // of keys: the member's index
   bool plain = false;             // no needs, no requires_, no bounds: what may come is simple to say
-  // Filled by Grammar::make: tokens of the members' keys with their quotes; of each family's keys, the shortest first;
-  // and how many keys a family has.
+  // Filled by Grammar::make: tokens of the members' keys with their quotes, and of what is left of keys[i] behind each
+  // byte; of each family's keys, the shortest first; and how many keys a family has.
   std::vector<int64_t> key_costs;
+  std::vector<std::vector<int32_t>> key_suffixes;
   std::vector<Rising> family_costs;
   std::vector<uint64_t> family_keys;
 };

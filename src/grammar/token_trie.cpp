@@ -64,22 +64,37 @@ uint32_t TokenTrie::child(uint32_t begin, uint32_t end, uint8_t byte) const {
   return std::min(begin, end);
 }
 
+size_t TokenTrie::longest_match(std::string_view text) const {
+  uint32_t begin = 0, end = static_cast<uint32_t>(nodes_.size());
+  size_t longest = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const uint32_t node = child(begin, end, static_cast<uint8_t>(text[i]));
+    if (node == end) break;
+    if (nodes_[node].first != nodes_[node].last) longest = i + 1;
+    begin = node + 1;
+    end = nodes_[node].end;
+  }
+  return longest;
+}
+
 std::optional<int64_t> TokenTrie::greedy_tokens(std::string_view text) const {
   int64_t count = 0;
-  for (size_t at = 0; at < text.size(); ++count) {
-    uint32_t begin = 0, end = static_cast<uint32_t>(nodes_.size());
-    size_t longest = 0;
-    for (size_t i = at; i < text.size(); ++i) {
-      const uint32_t node = child(begin, end, static_cast<uint8_t>(text[i]));
-      if (node == end) break;
-      if (nodes_[node].first != nodes_[node].last) longest = i + 1 - at;
-      begin = node + 1;
-      end = nodes_[node].end;
-    }
-    if (longest == 0) return std::nullopt;
-    at += longest;
+  for (; !text.empty(); ++count) {
+    const size_t match = longest_match(text);
+    if (match == 0) return std::nullopt;
+    text.remove_prefix(match);
   }
   return count;
+}
+
+std::vector<int32_t> TokenTrie::greedy_suffixes(std::string_view text) const {
+  std::vector<int32_t> counts(text.size() + 1, 0);
+  for (size_t at = text.size(); at-- > 0;) {
+    const size_t match = longest_match(text.substr(at));
+    const int32_t rest = counts[at + match];
+    counts[at] = match == 0 || rest == INT32_MAX ? INT32_MAX : rest + 1;
+  }
+  return counts;
 }
 
 }  // namespace lancet

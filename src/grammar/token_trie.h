@@ -56,8 +56,11 @@ class TokenTrie {
   uint32_t child(uint32_t begin, uint32_t end, uint8_t byte) const;
   /// How many tokens spell the text if the longest that fits is taken each time; nothing: some byte has no token.
   std::optional<int64_t> greedy_tokens(std::string_view) const;
+  /// The same for every end of the text, by where it begins; INT32_MAX: some byte has no token.
+  std::vector<int32_t> greedy_suffixes(std::string_view) const;
 
  private:
+  size_t longest_match(std::string_view text) const;  // bytes
   void build();
   void find_string_tokens();  // string_tokens.cpp
   std::vector<std::string> bytes_;
