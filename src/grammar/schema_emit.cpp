@@ -5,26 +5,9 @@
 #include "base/error.h"
 #include "grammar/numbers.h"
 #include "grammar/regex_syntax.h"
+#include "grammar/rules_state.h"
 
 namespace lancet {
-
-std::string json_string_text(std::string_view utf8) {
-  constexpr std::string_view kShort = "\"\\\b\f\n\r\t", kLetters = "\"\\bfnrt", kHex = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : utf8) {
-    if (const size_t i = kShort.find(c); i != kShort.npos) {
-      out += '\\';
-      out += kLetters[i];
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += "\\u00";
-      out += kHex[static_cast<unsigned char>(c) >> 4];
-      out += kHex[c & 15];
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
-}
 
 RuleId SchemaEmitter::emit(Literal root) {
   const Goal goal = make_goal({root});
@@ -87,7 +70,7 @@ void SchemaEmitter::add_scalars(const Wanted& wanted, std::vector<RuleId>& ways)
     for (const std::string& text : scalars.texts.list) {
       logic_.budget().step();
       logic_.budget().charge(text.size() + 34);
-      texts.push_back(json_string_text(text));
+      texts.push_back(json_quoted(text));
     }
   } else if (!scalars_.is_empty(scalars.texts.term)) {
     ways.push_back(rules_.text(scalars.texts.term, Encoding::json_string));

@@ -13,9 +13,6 @@
 
 namespace lancet {
 
-/// A JSON text of this string, spelled as Encoding::json_string does.
-std::string json_string_text(std::string_view utf8);
-
 class SchemaEmitter {
  public:
   SchemaEmitter(SchemaLogic& logic, Rules& rules, const SchemaOptions& options)
@@ -38,6 +35,8 @@ class SchemaEmitter {
   };
   struct ObjectPlan {
     const ObjectShape& shape;
+    KeyIndex every;
+    std::vector<KeyIndex> some;      // of shape.some, each
     std::vector<std::string> names;  // in the order of the schema
     std::vector<Term> patterns;
     uint64_t needs = 0;  // those that something can satisfy
@@ -53,8 +52,8 @@ class SchemaEmitter {
   ObjectPlan plan(const ObjectShape&);
   std::vector<Region> regions(const ObjectPlan&);
   bool covers(const ObjectPlan&, const Keys&, uint64_t patterns) const;
-  template <class Covers>
-  std::vector<ObjectRule::Value> values(ObjectPlan&, Covers covers);
+  template <class About>
+  std::vector<ObjectRule::Value> values(ObjectPlan&, About about);
   bool add_members(ObjectPlan&, ObjectRule&);
   void add_families(ObjectPlan&, ObjectRule&);
 

@@ -28,7 +28,8 @@ void for_each_rule(const ObjectShape& shape, Visit visit) {
 }  // namespace
 
 SchemaEmitter::ObjectPlan SchemaEmitter::plan(const ObjectShape& shape) {
-  ObjectPlan plan{.shape = shape, .names = {}, .patterns = {}};
+  ObjectPlan plan{.shape = shape, .every = KeyIndex(shape.every), .some = {}, .names = {}, .patterns = {}};
+  for (const auto& options : shape.some) plan.some.emplace_back(options);
   std::set<std::string, std::less<>> known;
   const auto name = [&](const std::string& text) {
     logic_.budget().step();
@@ -89,28 +90,23 @@ std::vector<SchemaEmitter::Region> SchemaEmitter::regions(const ObjectPlan& plan
   return out;
 }
 
-/// Ways in which the value of a key may be: as every rule says that covers it, and perhaps satisfying some of the
+/// Ways in which the value of a key may be: as every rule says that is about it, and perhaps satisfying some of the
 /// needs.
-template <class Covers>
-std::vector<ObjectRule::Value> SchemaEmitter::values(ObjectPlan& plan, Covers covers) {
-  std::vector<Literal> always;
-  for (const KeyRule& rule : plan.shape.every) {
-    if (rule.value != kTrue && covers(rule.keys)) always.push_back(rule.value);
-  }
+template <class About>
+std::vector<ObjectRule::Value> SchemaEmitter::values(ObjectPlan& plan, About about) {
   struct Way {
     Goal goal;
     uint64_t needs = 0;
     bool operator==(const Way&) const = default;
   };
-  std::vector<Way> ways{{make_goal(std::move(always)), 0}};
+  std::vector<Way> ways{{make_goal(about(plan.shape.every, plan.every)), 0}};
   if (expansion_.is_empty(ways[0].goal)) return {};
   for (size_t i = 0; i < plan.shape.some.size(); i++) {
     const size_t before = ways.size();
-    for (const KeyRule& option : plan.shape.some[i]) {
-      if (!covers(option.keys)) continue;
+    for (const Literal option : about(plan.shape.some[i], plan.some[i])) {
       for (size_t w = 0; w < before; w++) {
         std::vector<Literal> goal = ways[w].goal;
-        goal.push_back(option.value);
+        goal.push_back(option);
         Way way{make_goal(std::move(goal)), ways[w].needs | uint64_t{1} << i};
         if (way.goal == ways[w].goal) {
           ways[w].needs = way.needs;  // satisfied in any case
@@ -131,10 +127,13 @@ std::vector<ObjectRule::Value> SchemaEmitter::values(ObjectPlan& plan, Covers co
 
 bool SchemaEmitter::add_members(ObjectPlan& plan, ObjectRule& object) {
   std::map<std::string, uint32_t, std::less<>> index;
+  const std::set<std::string> required(plan.shape.required.begin(), plan.shape.required.end());
   for (const std::string& name : plan.names) {
     ObjectRule::Member member{.name = name, .values = {}, .required = false, .requires_ = {}};
-    member.values = values(plan, [&](const Keys& keys) { return logic_.covers(keys, name); });
-    member.required = std::ranges::find(plan.shape.required, name) != plan.shape.required.end();
+    member.values = values(plan, [&](const std::vector<KeyRule>& rules, const KeyIndex& all) {
+      return expansion_.about(rules, all, name);
+    });
+    member.required = required.contains(name);
     if (member.values.empty() && member.required) return false;
     index.emplace(name, static_cast<uint32_t>(object.members.size()));
     object.members.push_back(std::move(member));
@@ -147,8 +146,13 @@ bool SchemaEmitter::add_members(ObjectPlan& plan, ObjectRule& object) {
 
 void SchemaEmitter::add_families(ObjectPlan& plan, ObjectRule& object) {
   for (const Region& region : regions(plan)) {
-    std::vector<ObjectRule::Value> ways =
-        values(plan, [&](const Keys& keys) { return covers(plan, keys, region.patterns); });
+    std::vector<ObjectRule::Value> ways = values(plan, [&](const std::vector<KeyRule>& rules, const KeyIndex& all) {
+      std::vector<Literal> literals;
+      for (const uint32_t i : all.wide()) {
+        if (covers(plan, rules[i].keys, region.patterns)) literals.push_back(rules[i].value);
+      }
+      return literals;
+    });
     if (ways.empty()) continue;
     const auto same = std::ranges::find_if(object.families, [&](const ObjectRule::Family& family) {
       return std::ranges::equal(family.values, ways, [](const ObjectRule::Value& a, const ObjectRule::Value& b) {

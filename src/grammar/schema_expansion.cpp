@@ -1,6 +1,7 @@
 #include "grammar/schema_expansion.h"
 
 #include <algorithm>
+#include <set>
 
 #include <boost/json.hpp>
 
@@ -30,6 +31,14 @@ bool is_of(const json::value& v, const ArrayShape*) { return v.is_array(); }
 std::vector<Literal> all_negated(std::vector<Literal> list) {
   for (Literal& l : list) l = negated(l);
   return list;
+}
+
+/// Whether all that the shapes ask for is that some members are present.
+bool only_requires(const std::vector<ObjectShape>& shapes) {
+  if (shapes.size() != 1) return false;
+  ObjectShape rest = shapes[0];
+  rest.required.clear();
+  return rest == ObjectShape();
 }
 
 /// Thrown inside is_empty() where the answer would need itself.
@@ -236,7 +245,9 @@ auto SchemaExpansion::satisfied_but_others(const SchemaParts& parts, Seen seen) 
   if (seen == Seen::no) own.seen = {};
   if (!possible(own)) return {};
   Shapes<Shape> out{std::move(own)};
-  if (parts.values) out = product(out, any_of<Shape>(*parts.values, seen));
+  for (const auto* values : {&parts.values, &parts.constant}) {
+    if (*values) out = product(out, any_of<Shape>((*values)->structures, seen));
+  }
   for (const Literal l : parts.all) out = product(out, expand<Shape>(l, seen));
   for (const auto& list : parts.any) out = product(out, any_of<Shape>(list, seen));
   for (const auto& list : parts.one) out = one_of(out, list, seen);
@@ -248,6 +259,12 @@ auto SchemaExpansion::satisfied_but_others(const SchemaParts& parts, Seen seen) 
   }
   if constexpr (std::is_same_v<Shape, ObjectShape>) {
     for (const auto& [name, literal] : parts.dependent) {
+      if (const Shapes<Shape>& consequence = expand<Shape>(literal, seen); only_requires(consequence)) {
+        Shapes<Shape> implied(1);
+        for (const std::string& needed : consequence[0].required) implied[0].implied.emplace_back(name, needed);
+        out = product(out, implied);
+        continue;
+      }
       Shapes<Shape> alternatives(2);
       alternatives[0].every = {{Keys::one(name), kFalse}};
       alternatives[1].required = {name};
@@ -267,7 +284,9 @@ auto SchemaExpansion::violated(const SchemaParts& parts) -> Shapes<Shape> {
   for (Shape& shape : complement(base(parts, type))) {
     if (possible(shape)) add(out, Shapes<Shape>{shape});
   }
-  if (parts.values) add(out, all_of<Shape>(all_negated(*parts.values), Seen::no));
+  for (const auto* values : {&parts.values, &parts.constant}) {
+    if (*values) add(out, all_of<Shape>(all_negated((*values)->structures), Seen::no));
+  }
   for (const Literal l : parts.all) add(out, expand<Shape>(negated(l), Seen::no));
   for (const auto& list : parts.any) add(out, all_of<Shape>(all_negated(list), Seen::no));
   for (const auto& list : parts.one) add(out, violated_one<Shape>(list));
@@ -336,12 +355,15 @@ void SchemaExpansion::demand_other(ArrayShape& shape, Literal l) {
   if (!shape.seen.all) shape.counts.back().options = {{shape.seen.prefix, kNoEnd, negated(logic_.any(options))}};
 }
 
-Goal SchemaExpansion::member(const ObjectShape& shape, const std::string& name) {
+std::vector<Literal> SchemaExpansion::about(const std::vector<KeyRule>& rules, const KeyIndex& index,
+                                            const std::string& name) {
   std::vector<Literal> literals;
-  for (const KeyRule& rule : shape.every) {
-    if (rule.value != kTrue && logic_.covers(rule.keys, name)) literals.push_back(rule.value);
+  for (const uint32_t i : index.named(name)) literals.push_back(rules[i].value);
+  for (const uint32_t i : index.wide()) {
+    if (logic_.covers(rules[i].keys, name)) literals.push_back(rules[i].value);
   }
-  return make_goal(std::move(literals));
+  logic_.budget().step(1 + literals.size());
+  return literals;
 }
 
 Goal SchemaExpansion::item(const ArrayShape& shape, uint64_t position) {
@@ -373,44 +395,57 @@ bool SchemaExpansion::is_empty(const Goal& goal) {
   return empty_[goal] = empty;
 }
 
-bool SchemaExpansion::possible_option(const ObjectShape& shape, const KeyRule& option) {
+bool SchemaExpansion::possible_option(const ObjectShape& shape, const KeyIndex& index, const KeyRule& option) {
   Goal goal;
   if (option.keys.is_name) {
-    goal = member(shape, option.keys.name);
+    goal = about(shape.every, index, option.keys.name);
   } else {
-    for (const KeyRule& rule : shape.every) {
-      if (rule.keys == option.keys) goal.push_back(rule.value);
+    for (const uint32_t i : index.wide()) {
+      if (shape.every[i].keys == option.keys) goal.push_back(shape.every[i].value);
     }
   }
   goal.push_back(option.value);
   return !is_empty(make_goal(std::move(goal)));
 }
 
-bool SchemaExpansion::possible(ObjectShape& shape) {
+/// Drops options that cannot be. False if a list is left without any; the only option of a list is no option.
+bool SchemaExpansion::settle_options(ObjectShape& shape, KeyIndex& index) {
   std::vector<std::vector<KeyRule>> open;
   for (std::vector<KeyRule>& options : shape.some) {
-    std::erase_if(options, [&](const KeyRule& option) { return !possible_option(shape, option); });
+    std::erase_if(options, [&](const KeyRule& option) { return !possible_option(shape, index, option); });
     if (options.empty()) return false;
-    if (options.size() == 1 && options[0].keys.is_name) {
-      if (std::ranges::find(shape.every, options[0]) == shape.every.end()) shape.every.push_back(options[0]);
-      if (std::ranges::find(shape.required, options[0].keys.name) == shape.required.end()) {
-        shape.required.push_back(options[0].keys.name);
-      }
-    } else {
+    if (options.size() > 1 || !options[0].keys.is_name) {
       open.push_back(std::move(options));
+      continue;
+    }
+    shape.every.push_back(options[0]);
+    index.push_back(options[0]);
+    if (std::ranges::find(shape.required, options[0].keys.name) == shape.required.end()) {
+      shape.required.push_back(options[0].keys.name);
     }
   }
   shape.some = std::move(open);
-  for (size_t i = 0; i < shape.required.size(); i++) {
-    for (const auto& [first, second] : shape.implied) {
-      logic_.budget().step();
-      if (first != shape.required[i] || std::ranges::find(shape.required, second) != shape.required.end()) continue;
-      shape.required.push_back(second);
+  return true;
+}
+
+bool SchemaExpansion::possible(ObjectShape& shape) {
+  if (shape.max && *shape.max < std::max<uint64_t>(shape.min, shape.required.size())) return false;
+  if (shape.some.empty() && shape.required.empty()) return true;
+  KeyIndex index(shape.every);
+  if (!settle_options(shape, index)) return false;
+  if (!shape.implied.empty()) {
+    std::set<std::string> required(shape.required.begin(), shape.required.end());
+    for (size_t i = 0; i < shape.required.size(); i++) {
+      for (const auto& [first, second] : shape.implied) {
+        logic_.budget().step();
+        if (first == shape.required[i] && required.insert(second).second) shape.required.push_back(second);
+      }
     }
-    if (is_empty(member(shape, shape.required[i]))) return false;
   }
-  const uint64_t least = std::max<uint64_t>(shape.min, shape.required.size());
-  return !shape.max || *shape.max >= least;
+  for (const std::string& name : shape.required) {
+    if (is_empty(make_goal(about(shape.every, index, name)))) return false;
+  }
+  return !shape.max || *shape.max >= shape.required.size();
 }
 
 bool SchemaExpansion::possible(ArrayShape& shape) {

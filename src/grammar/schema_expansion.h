@@ -27,8 +27,8 @@ class SchemaExpansion {
   std::vector<ArrayShape> arrays(const Goal&);
   /// True only if it is certain that no value satisfies the goal.
   bool is_empty(const Goal&);
-  /// What a member of this name must satisfy in objects of the shape.
-  Goal member(const ObjectShape&, const std::string& name);
+  /// The values of those rules that speak of a name; `index` is theirs.
+  std::vector<Literal> about(const std::vector<KeyRule>&, const KeyIndex& index, const std::string& name);
   Goal item(const ArrayShape&, uint64_t position);
 
  private:
@@ -71,7 +71,8 @@ class SchemaExpansion {
   Shapes<ArrayShape> of_value(const boost::json::value&, const ArrayShape*);
   bool possible(ObjectShape&);
   bool possible(ArrayShape&);
-  bool possible_option(const ObjectShape&, const KeyRule&);
+  bool possible_option(const ObjectShape&, const KeyIndex&, const KeyRule&);
+  bool settle_options(ObjectShape&, KeyIndex&);
   void restrict_others(ObjectShape&, Literal);
   void restrict_others(ArrayShape&, Literal);  // all that was not seen is so
   void demand_other(ObjectShape&, Literal);

@@ -98,14 +98,19 @@ class PartsReader {
   }
 
   void values() {
+    const auto add = [&](SchemaParts::Values& values, const json::value& v) {
+      logic_.budget().step();
+      if (v.is_object() || v.is_array()) {
+        values.structures.push_back(logic_.value(v));
+      } else {
+        values.scalars.push_back(&v);
+      }
+    };
     if (const json::value* v = find("enum")) {
-      auto& list = parts_.values.emplace();
-      for (const json::value& x : v->get_array()) list.push_back(logic_.value(x));
+      parts_.values.emplace();
+      for (const json::value& x : v->get_array()) add(*parts_.values, x);
     }
-    if (const json::value* v = find("const")) {
-      if (parts_.values) parts_.all.push_back(logic_.any(std::move(*parts_.values)));
-      parts_.values = {logic_.value(*v)};
-    }
+    if (const json::value* v = find("const")) add(parts_.constant.emplace(), *v);
   }
 
   void numbers() {

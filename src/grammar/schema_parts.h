@@ -37,7 +37,11 @@ struct SchemaParts {
   std::vector<Term> texts;         // all of them
   ObjectShape object;
   ArrayShape array;
-  std::optional<std::vector<Literal>> values;  // enum, const: one of these
+  struct Values {
+    std::vector<const boost::json::value*> scalars;
+    std::vector<Literal> structures;  // arrays and objects
+  };
+  std::optional<Values> values, constant;      // enum, const: one of these
   std::vector<Literal> all;                    // $ref, allOf, not
   std::vector<std::vector<Literal>> any, one;  // anyOf, oneOf: of each list at least one, exactly one
   struct Conditional {

@@ -1,6 +1,7 @@
 #include "grammar/schema_scalars.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include <boost/json.hpp>
@@ -13,6 +14,13 @@ namespace {
 namespace json = boost::json;
 constexpr uint64_t kEmptinessSteps = 20'000;
 constexpr size_t kMaxNesting = 256;  // of references and combinations about one value
+
+/// Takes a literal from those being worked out, also when that fails.
+struct Closing {
+  std::set<Literal>& open;
+  Literal literal;
+  ~Closing() { open.erase(literal); }
+};
 
 }  // namespace
 
@@ -118,9 +126,9 @@ Scalars SchemaScalars::of(Literal l) {
   if (!open_.insert(l).second) {
     throw Error{Fault::bad_request, "the schema refers to itself without looking into the value", logic_.pointer(l)};
   }
+  const Closing closing{open_, l};
   Scalars out = of_formula(logic_.formula(l), l);
   if (is_empty(out.numbers.term)) out.numbers.term = terms_.nothing();
-  open_.erase(l);
   return done_.emplace(l, std::move(out)).first->second;
 }
 
@@ -130,22 +138,30 @@ Scalars SchemaScalars::of_formula(const Formula& formula, Literal l) {
   }
   switch (formula.kind) {
     case Formula::Kind::truth: return everything();
-    case Formula::Kind::value: return of_value(*formula.value);
+    case Formula::Kind::value: return of_values(std::array{formula.value});
     case Formula::Kind::any: return at_least_one(formula.any);
     case Formula::Kind::schema: return of_parts(logic_.parts(formula.schema));
   }
   return {};
 }
 
-Scalars SchemaScalars::of_value(const json::value& v) {
+Scalars SchemaScalars::of_values(std::span<const json::value* const> values) {
   Scalars out;
-  if (v.is_null()) out.null = true;
-  if (v.is_bool()) (v.get_bool() ? out.yes : out.no) = true;
-  if (v.is_string()) out.texts.list.emplace_back(v.get_string().data(), v.get_string().size());
-  if (v.is_number()) {
-    const NumberBound bound{numeral(v), false};
-    out.numbers.term = number({.min = bound, .max = bound}, "");
+  std::vector<Term> numbers;
+  for (const json::value* v : values) {
+    logic_.budget().step();
+    if (v->is_null()) out.null = true;
+    if (v->is_bool()) (v->get_bool() ? out.yes : out.no) = true;
+    if (v->is_string()) out.texts.list.emplace_back(v->get_string().data(), v->get_string().size());
+    if (v->is_number()) {
+      const NumberBound bound{numeral(*v), false};
+      numbers.push_back(number({.min = bound, .max = bound}, ""));
+    }
   }
+  std::ranges::sort(out.texts.list);
+  const auto [end, last] = std::ranges::unique(out.texts.list);
+  out.texts.list.erase(end, last);
+  out.numbers.term = terms_.either(numbers);
   return out;
 }
 
@@ -172,7 +188,8 @@ Scalars SchemaScalars::of_parts(const SchemaParts& parts) {
       out.numbers = both(out.numbers, {false, number(set, pointer + (set.multiple_of.empty() ? "" : "/multipleOf"))});
     }
   }
-  if (parts.values) out = both(out, at_least_one(*parts.values));
+  if (parts.values) out = both(out, of_values(parts.values->scalars));
+  if (parts.constant) out = both(out, of_values(parts.constant->scalars));
   for (const Literal l : parts.all) out = both(out, of(l));
   for (const auto& list : parts.any) out = both(out, at_least_one(list));
   for (const auto& list : parts.one) out = both(out, exactly_one(list));

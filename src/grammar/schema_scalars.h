@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,7 +45,7 @@ class SchemaScalars {
  private:
   Scalars everything();
   Scalars of_formula(const Formula&, Literal);
-  Scalars of_value(const boost::json::value&);
+  Scalars of_values(std::span<const boost::json::value* const>);
   Scalars of_parts(const SchemaParts&);
   Scalars exactly_one(const std::vector<Literal>&);
   Scalars at_least_one(const std::vector<Literal>&);

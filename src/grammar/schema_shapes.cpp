@@ -1,6 +1,7 @@
 #include "grammar/schema_shapes.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/error.h"
 
@@ -18,8 +19,10 @@ void append_new(std::vector<T>& to, const std::vector<T>& from) {
 }
 
 void append_names(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  if (from.empty()) return;
+  std::unordered_set<std::string> known(to.begin(), to.end());
   for (const std::string& name : from) {
-    if (std::ranges::find(to, name) == to.end()) to.push_back(name);
+    if (known.insert(name).second) to.push_back(name);
   }
 }
 
@@ -31,6 +34,24 @@ std::optional<uint64_t> lesser(std::optional<uint64_t> a, std::optional<uint64_t
 }  // namespace
 
 bool OtherKeys::has_name(const std::string& name) const { return std::ranges::binary_search(names, name); }
+
+void KeyIndex::add(const Keys& keys, uint32_t position) {
+  if (keys.is_name) {
+    by_name_[keys.name].push_back(position);
+  } else {
+    wide_.push_back(position);
+  }
+}
+
+KeyIndex::KeyIndex(const std::vector<KeyRule>& rules) {
+  for (const KeyRule& rule : rules) add(rule.keys, size_++);
+}
+
+const std::vector<uint32_t>& KeyIndex::named(const std::string& name) const {
+  static const std::vector<uint32_t> kNone;
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? kNone : found->second;
+}
 
 bool SeenKeys::operator==(const SeenKeys& other) const {
   return all == other.all && some.names == other.some.names && some.patterns == other.some.patterns;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,21 @@ struct KeyRule {
   Keys keys;
   Literal value = kTrue;
   bool operator==(const KeyRule&) const = default;
+};
+
+/// Where in a list of rules a name is spoken of, and which rules speak of more than a name.
+class KeyIndex {
+ public:
+  explicit KeyIndex(const std::vector<KeyRule>&);
+  const std::vector<uint32_t>& named(const std::string&) const;
+  const std::vector<uint32_t>& wide() const { return wide_; }
+  void push_back(const KeyRule& rule) { add(rule.keys, size_++); }  // of the list, too
+
+ private:
+  void add(const Keys&, uint32_t position);
+  std::unordered_map<std::string, std::vector<uint32_t>> by_name_;
+  std::vector<uint32_t> wide_;
+  uint32_t size_ = 0;
 };
 
 /// Which keys `properties` and its kin have looked at, for unevaluatedProperties.
