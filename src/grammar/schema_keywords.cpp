@@ -38,7 +38,7 @@ constexpr Keyword kKeywords[] = {
     {"contentSchema", annotation, draft2019},
     {"default", annotation},
     {"definitions", schemas_by_name},
-    {"dependencies", schemas_or_names_by_name, draft4, draft7},
+    {"dependencies", schemas_or_names_by_name},
     {"dependentRequired", names_by_name, draft2019},
     {"dependentSchemas", schemas_by_name, draft2019},
     {"deprecated", annotation, draft2019},

@@ -14,7 +14,8 @@ namespace lancet {
 
 class RulesOracle {
  public:
-  explicit RulesOracle(Rules& rules) : rules_(rules), budget_("the oracle") {}
+  explicit RulesOracle(Rules& rules, uint64_t steps = UINT64_MAX)
+      : rules_(rules), budget_("the oracle", {.steps = steps}) {}
 
   bool accepts(RuleId rule, std::string_view text) {
     text_ = text;
@@ -26,6 +27,7 @@ class RulesOracle {
   using Ends = std::set<size_t>;
 
   const Ends& ends(RuleId id, size_t from) {
+    budget_.step();
     const auto [slot, fresh] = ends_.try_emplace({id, from});
     if (fresh) slot->second = walk(rules_.state().rules.at(id), from);
     return slot->second;
