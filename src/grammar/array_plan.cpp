@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <map>
 
 #include "grammar/lexemes.h"
 #include "grammar/plans.h"
@@ -13,21 +14,66 @@ int64_t times(int64_t cost, uint64_t often) {
                                                                             : cost * static_cast<int64_t>(often);
 }
 
-constexpr uint64_t kSingly = 256;  // different items whose growing costs are looked at one by one
+constexpr uint64_t kSearched = 64;  // items up to which the best way to count is searched for
+constexpr uint64_t kSingly = 256;   // different items whose growing costs are looked at one by one
 
-/// Plans the items that must still come: where counters lack items, those that raise most of them; then the cheapest.
+/// Plans the items that must still come.
 class Planner {
  public:
   Planner(const ArrayBody& body, ArrayProgress progress, const RuleCosts& costs)
       : body_(body), progress_(std::move(progress)), costs_(costs) {}
 
   int64_t plan(uint64_t at_least) {
+    uint64_t most = std::max(at_least, body_.rule.min_items);
+    for (const auto& counter : body_.rule.counters) most = std::min(kUnbounded / 2, most + counter.min);
+    // Which item is best where several count differently is searched for; long arrays take the obvious one.
+    if (!progress_.counts.empty() && most <= kSearched) return search(at_least, most + body_.rule.prefix.size());
+    return obvious(at_least);
+  }
+
+ private:
+  using Counts = std::vector<uint64_t>;
+
+  /// The cheapest way, item by item: by what was counted so far, what it cost.
+  int64_t search(uint64_t at_least, uint64_t most) {
+    std::map<Counts, int64_t> ways{{progress_.counts, 0}};
+    int64_t best = kNever;
+    const uint64_t limit = std::min(body_.rule.max_items.value_or(kUnbounded), body_.different);
+    const uint64_t begin = progress_.index;
+    for (uint64_t added = 0; added <= most && !ways.empty(); ++added) {
+      progress_.index = begin + added;
+      if (progress_.index > limit) break;
+      std::map<Counts, int64_t> next;
+      for (const auto& [counts, cost] : ways) {
+        progress_.counts = counts;
+        if (added >= at_least && progress_.index >= body_.rule.min_items && lacking() == 0) best = std::min(best, cost);
+        for (const auto& item : items_at(body_, progress_.index)) {
+          const int64_t whole = plus(cost, cost_of(item, 1));
+          if (!allowed(item) || whole >= best) continue;
+          const auto [at, fresh] = next.try_emplace(counted(item), whole);
+          if (!fresh) at->second = std::min(at->second, whole);
+        }
+      }
+      ways = std::move(next);
+    }
+    return best;
+  }
+  Counts counted(const ArrayRule::Item& item) const {
+    Counts counts = progress_.counts;
+    for (size_t c = 0; c < counts.size(); ++c) {
+      const auto& counter = body_.rule.counters[c];
+      if (((item.counts >> c) & 1) != 0 && (counter.max || counts[c] < counter.min)) ++counts[c];
+    }
+    return counts;
+  }
+  int64_t obvious(uint64_t at_least) {
     int64_t cost = 0;
     uint64_t added = 0;
     while (added < at_least || progress_.index < body_.rule.min_items || lacking() != 0) {
       const ArrayRule::Item* item = best();
       if (item == nullptr) return kNever;
       const bool in_prefix = progress_.index < body_.rule.prefix.size();
+      if (!in_prefix && lacking() != 0 && (item->counts & lacking()) == 0) return kNever;  // no item ever counts
       const uint64_t often = in_prefix ? 1 : repeats(*item, at_least > added ? at_least - added : 0);
       cost = plus(cost, cost_of(*item, often));
       for (size_t c = 0; c < progress_.counts.size(); ++c) progress_.counts[c] += ((item->counts >> c) & 1) * often;
@@ -38,7 +84,6 @@ class Planner {
     return cost;
   }
 
- private:
   uint64_t lacking() const {
     uint64_t mask = 0;
     for (size_t c = 0; c < progress_.counts.size(); ++c) {

@@ -74,64 +74,102 @@ class Planner {
     uint64_t needs;
     int64_t cost;
     uint64_t members;
+    std::optional<uint32_t> member;  // that was not chosen otherwise
   };
-  std::vector<Way> ways() const {
+  /// Ways of one member, of which one can be taken; or of a family, of which each can be taken again.
+  std::vector<Way> member_ways(uint32_t m) const {
     std::vector<Way> ways;
-    for (uint32_t m = 0; m < members(); ++m) {
-      if (!chosen_[m] && !available(m)) continue;
-      const auto& values = body_.rule.members[m].values;
-      for (const auto& value : values) {
-        const int64_t cost = chosen_[m] ? costs_[value.rule] - cheapest_value(values, costs_)
-                                        : plus(plus(body_.key_costs[m], around()), costs_[value.rule]);
-        if (value.needs != 0 && costs_[value.rule] < kNever) ways.push_back({value.needs, cost, chosen_[m] ? 0u : 1u});
-      }
+    if (!chosen_[m] && !available(m)) return ways;
+    const auto& values = body_.rule.members[m].values;
+    const auto [others_cost, others] = chosen_[m] ? std::pair<int64_t, uint64_t>(0, 0) : cost_of_requirements(m);
+    for (const auto& value : values) {
+      if (value.needs == 0 || costs_[value.rule] >= kNever || others_cost >= kNever) continue;
+      const int64_t own = chosen_[m] ? costs_[value.rule] - cheapest_value(values, costs_)
+                                     : plus(plus(body_.key_costs[m], around()), costs_[value.rule]);
+      ways.push_back({value.needs, plus(own, others_cost), chosen_[m] ? 0 : 1 + others,
+                      chosen_[m] ? std::nullopt : std::optional(m)});
     }
+    return ways;
+  }
+  std::vector<Way> family_ways() const {
+    std::vector<Way> ways;
     for (size_t f = 0; f < body_.rule.families.size(); ++f) {
       for (const auto& value : body_.rule.families[f].values) {
         const int64_t cost = plus(plus(key_cost(f, 0), around()), costs_[value.rule]);
-        if (value.needs != 0 && cost < kNever) ways.push_back({value.needs, cost, 1});
+        if (value.needs != 0 && cost < kNever) ways.push_back({value.needs, cost, 1, std::nullopt});
       }
     }
     return ways;
   }
-  /// The cheapest set of ways that covers the needs; with a bound on members, the smallest.
-  void satisfy_needs() {
-    const uint64_t missing = body_.rule.needs & ~progress_.needs;
-    std::vector<uint64_t> bits;
-    for (uint64_t rest = missing; rest != 0; rest &= rest - 1) bits.push_back(rest & (~rest + 1));
-    if (bits.size() > kMostNeeds) bits.resize(kMostNeeds);
-    const auto short_mask = [&](uint64_t needs) {
-      size_t mask = 0;
-      for (size_t i = 0; i < bits.size(); ++i) mask |= (needs & bits[i]) != 0 ? size_t{1} << i : 0;
-      return mask;
-    };
-    struct Best {
-      int64_t cost = kNever;
-      uint64_t members = UINT32_MAX;
-    };
-    const auto better = [&](const Best& a, const Best& b) {
-      if (body_.rule.max_members && a.members != b.members) return a.members < b.members;
-      return a.cost < b.cost;
-    };
-    std::vector<Best> best(size_t{1} << bits.size());
-    best[0] = {0, 0};
-    const auto all = ways();
-    for (size_t mask = 0; mask < best.size(); ++mask) {
-      if (best[mask].cost >= kNever) continue;
-      for (const Way& way : all) {
-        const size_t to = mask | short_mask(way.needs);
-        const Best next{plus(best[mask].cost, way.cost), best[mask].members + way.members};
-        if (to != mask && better(next, best[to])) best[to] = next;
+  /// What a member that was not chosen brings with it.
+  std::pair<int64_t, uint64_t> cost_of_requirements(uint32_t member) const {
+    std::vector<uint32_t> open{member};
+    std::vector<bool> counted(members());
+    counted[member] = true;
+    int64_t cost = 0;
+    uint64_t added = 0;
+    while (!open.empty()) {
+      const uint32_t m = open.back();
+      open.pop_back();
+      for (const uint32_t other : body_.rule.members[m].requires_) {
+        if (counted[other] || chosen_[other] || progress_.has(other)) continue;
+        counted[other] = true;
+        cost = plus(cost, available(other) ? member_cost(other) : kNever);
+        ++added;
+        open.push_back(other);
       }
+    }
+    return {cost, added};
+  }
+
+  struct Best {
+    int64_t cost = kNever;
+    uint64_t members = UINT32_MAX;
+    std::vector<uint32_t> taken;
+  };
+  /// With a bound on members the fewest count first.
+  bool better(const Best& a, const Best& b) const {
+    if (a.cost >= kNever || b.cost >= kNever) return a.cost < b.cost;
+    if (body_.rule.max_members && a.members != b.members) return a.members < b.members;
+    return a.cost < b.cost;
+  }
+  /// The best set of ways that covers the needs: by covered needs, what it costs.
+  void satisfy_needs() {
+    std::vector<uint64_t> bits;
+    for (uint64_t rest = body_.rule.needs & ~progress_.needs; rest != 0; rest &= rest - 1)
+      bits.push_back(rest & (~rest + 1));
+    if (bits.size() > kMostNeeds) bits.resize(kMostNeeds);
+    std::vector<Best> best(size_t{1} << bits.size());
+    best[0] = {0, 0, {}};
+    const auto take = [&](const std::vector<Best>& from, const Way& way) {
+      size_t covers = 0;
+      for (size_t i = 0; i < bits.size(); ++i) covers |= (way.needs & bits[i]) != 0 ? size_t{1} << i : 0;
+      for (size_t mask = 0; mask < best.size(); ++mask) {
+        if (from[mask].cost >= kNever) continue;
+        Best next{plus(from[mask].cost, way.cost), from[mask].members + way.members, from[mask].taken};
+        if (way.member) next.taken.push_back(*way.member);
+        if (better(next, best[mask | covers])) best[mask | covers] = next;
+      }
+    };
+    for (uint32_t m = 0; m < members(); ++m) {
+      const std::vector<Way> ways = member_ways(m);
+      if (ways.empty()) continue;
+      const std::vector<Best> before = best;
+      for (const Way& way : ways) take(before, way);
+    }
+    const std::vector<Way> again = family_ways();
+    for (size_t round = 0; round < bits.size(); ++round) {
+      for (const Way& way : again) take(std::vector<Best>(best), way);
     }
     cost_ = plus(cost_, best.back().cost);
     added_ += best.back().cost < kNever ? best.back().members : 0;
+    for (const uint32_t m : best.back().taken) chosen_[m] = true;
   }
   /// So many more members, the cheapest first.
   void fill(uint64_t wanted) {
     std::vector<std::pair<int64_t, uint64_t>> offers;  // cost, how often
     for (uint32_t m = 0; m < members(); ++m) {
-      if (!chosen_[m] && available(m)) offers.emplace_back(member_cost(m), 1);
+      if (!chosen_[m] && available(m) && cost_of_requirements(m).second == 0) offers.emplace_back(member_cost(m), 1);
     }
     for (size_t f = 0; f < body_.rule.families.size(); ++f) {
       const int64_t value = plus(cheapest_value(body_.rule.families[f].values, costs_), around());
@@ -151,7 +189,16 @@ class Planner {
       added_ += taken;
       if ((wanted -= taken) == 0) return;
     }
-    cost_ = kNever;
+    // Members that bring others with them.
+    for (uint32_t m = 0; m < members() && wanted > 0; ++m) {
+      if (chosen_[m] || !available(m)) continue;
+      const auto [cost, others] = cost_of_requirements(m);
+      if (others == 0 || cost >= kNever) continue;
+      cost_ = plus(cost_, plus(cost, member_cost(m)));
+      added_ += 1 + others;
+      wanted -= std::min(wanted, 1 + others);
+    }
+    if (wanted > 0) cost_ = kNever;
   }
 
   const ObjectBody& body_;

@@ -233,6 +233,159 @@ TEST(Grammar, EveryAnswerEndsWithinItsBudget) {
   }
 }
 
+/// Random rules over a small alphabet: every kind within every other.
+class RandomRules {
+ public:
+  explicit RandomRules(uint32_t seed) : random_(seed) {}
+
+  RuleId any(Rules& rules, int depth) {
+    switch (pick(depth > 0 ? 9 : 3)) {
+      case 0: return rules.texts(pieces());
+      case 1: return rules.text(string_term(rules.terms(), 2), Encoding::json_string);
+      case 2: return rules.text(string_term(rules.terms(), 2), Encoding::utf8);
+      case 3: return rules.sequence({any(rules, depth - 1), any(rules, depth - 1)});
+      case 4: return rules.either({any(rules, depth - 1), any(rules, depth - 1)});
+      case 5: {
+        const uint64_t min = pick(3);
+        return rules.repeat(any(rules, depth - 1), min,
+                            pick(2) ? std::optional<uint64_t>(min + pick(3)) : std::nullopt);
+      }
+      case 6: return recursive(rules, depth);
+      case 7: return object(rules, depth);
+      default: return array(rules, depth);
+    }
+  }
+
+ private:
+  uint32_t pick(uint32_t below) { return random_() % below; }
+  std::vector<std::string> pieces() {
+    static const std::vector<std::string> kAll = {"",     "a", "ab",    "abc",    "1",  "12",
+                                                  "true", "{", "\"a\"", "\"ab\"", ", ", "\xC3\xA9"};
+    std::vector<std::string> some;
+    for (uint32_t i = 0; i <= pick(3); ++i) some.push_back(kAll[pick(static_cast<uint32_t>(kAll.size()))]);
+    return some;
+  }
+  Term string_term(TermPool& terms, int depth) {
+    switch (pick(depth > 0 ? 7 : 2)) {
+      case 0: return terms.literal(pick(2) ? "a" : "ab");
+      case 1: return terms.chars(CharSet({{'a', 'c'}, {U'\u00e9', U'\u20ac'}}));
+      case 2: return terms.concat({string_term(terms, depth - 1), string_term(terms, depth - 1)});
+      case 3: return terms.either({string_term(terms, depth - 1), string_term(terms, depth - 1)});
+      case 4:
+        return terms.both(
+            {terms.repeat(terms.any_char(), 0, 1 + pick(5)), terms.complement(string_term(terms, depth - 1))});
+      case 5:
+        return terms.repeat(string_term(terms, depth - 1), pick(2),
+                            pick(2) ? std::optional<uint64_t>(2 + pick(3)) : std::nullopt);
+      default: return terms.anything();
+    }
+  }
+  RuleId recursive(Rules& rules, int depth) {
+    const RuleId self = rules.declare();
+    const RuleId inner =
+        rules.sequence({rules.literal("["), rules.either({self, any(rules, depth - 1)}), rules.literal("]")});
+    rules.define(self, pick(2) ? inner : rules.either({inner, any(rules, depth - 1)}));
+    return self;
+  }
+  Spacing spacing() { return static_cast<Spacing>(pick(3)); }
+  RuleId object(Rules& rules, int depth) {
+    ObjectRule object;
+    object.any_order = pick(2);
+    object.needs = pick(3) == 0 ? 1 + pick(3) : 0;
+    const auto values = [&] {
+      std::vector<ObjectRule::Value> some;
+      for (uint32_t i = 0; i <= pick(2); ++i) some.push_back({any(rules, depth - 1), object.needs ? pick(4) : 0});
+      return some;
+    };
+    TermPool& terms = rules.terms();
+    Term others = terms.anything();
+    for (const char* name : {"a", "ab", "x"}) {
+      if (pick(2)) continue;
+      object.members.push_back({name, values(), pick(3) == 0, {}});
+      others = terms.both({others, terms.complement(terms.literal(name))});
+    }
+    if (object.members.size() > 1 && pick(3) == 0) object.members[0].requires_ = {1};
+    if (pick(2)) object.families.push_back({others, values()});
+    if (pick(3) == 0)
+      object.families.push_back(
+          {terms.both({others, terms.repeat(terms.chars(CharSet({{'a', 'b'}})), 1, 2)}), values()});
+    if (pick(3) == 0) object.min_members = pick(4);
+    if (pick(3) == 0) object.max_members = object.min_members + pick(3);
+    return rules.object(std::move(object), spacing());
+  }
+  RuleId array(Rules& rules, int depth) {
+    ArrayRule array;
+    array.unique = pick(4) == 0;
+    const auto items = [&] {
+      std::vector<ArrayRule::Item> some;
+      for (uint32_t i = 0; i <= pick(2); ++i) {
+        const RuleId item = !array.unique ? any(rules, depth - 1)
+                            : pick(2)     ? rules.texts(pieces())
+                                          : rules.text(string_term(rules.terms(), 2), Encoding::json_string);
+        some.push_back({item, array.unique ? 0 : pick(4)});
+      }
+      return some;
+    };
+    if (pick(2)) array.prefix.push_back(items());
+    if (pick(3)) array.rest = items();
+    if (!array.unique && pick(2))
+      array.counters = {{pick(2), pick(2) ? std::optional<uint64_t>(1 + pick(2)) : std::nullopt},
+                        {pick(3), std::nullopt}};
+    if (pick(3) == 0) array.min_items = pick(4);
+    if (pick(3) == 0) array.max_items = array.min_items + pick(3);
+    return rules.array(std::move(array), spacing());
+  }
+
+  std::mt19937 random_;
+};
+
+/// Of random rules: masks are what can be accepted, nothing gets stuck, answers end in time.
+void check_random(uint32_t seed) {
+  RandomRules source(seed);
+  Rules rules;
+  const RuleId start = source.any(rules, 3);
+  const auto trie = json_trie();
+  Budget budget = endless();
+  std::shared_ptr<Grammar> grammar;
+  try {
+    grammar = Grammar::make(std::move(rules), start, trie, budget);
+  } catch (const Error&) {
+    return;  // nothing satisfies it, or it is left-recursive
+  }
+  std::mt19937 random(seed);
+  for (int walk = 0; walk < 6; ++walk) {
+    GrammarState state(grammar);
+    std::string text;
+    for (int64_t left = grammar->shortest_tokens() + walk * 4; left > 0 && !state.ended() && !state.must_end();
+         --left) {
+      ASSERT_LE(state.tokens_to_end(budget), left) << "seed " << seed << " after " << text;
+      const TokenMask all = state.allowed(budget);
+      std::vector<TokenId> allowed;
+      for (TokenId id = 0; id < trie->size(); ++id) {
+        GrammarState tried = state;
+        ASSERT_EQ(all.test(id), tried.accept(id, budget))
+            << "seed " << seed << " after " << text << ", token " << quoted(trie->bytes(id));
+      }
+      const TokenMask& within = state.allowed_within(left, budget);
+      for (TokenId id = 0; id < trie->size(); ++id) {
+        if (within.test(id)) allowed.push_back(id);
+      }
+      ASSERT_FALSE(allowed.empty()) << "seed " << seed << " after " << text;
+      TokenId next = allowed[random() % allowed.size()];
+      for (int again = 0; again < 4 && trie->bytes(next).size() < 2; ++again) next = allowed[random() % allowed.size()];
+      text += trie->bytes(next);
+      ASSERT_TRUE(state.accept(next, budget));
+    }
+    ASSERT_TRUE(state.ended() || state.may_end()) << "seed " << seed << ": " << text;
+  }
+}
+
+TEST(Grammar, RandomRulesKeepTheSamePromises) {
+  const char* seeds = std::getenv("LANCET_GRAMMAR_SEEDS");
+  const uint32_t count = seeds != nullptr ? static_cast<uint32_t>(std::stoul(seeds)) : 300;
+  for (uint32_t seed = 1; seed <= count && !HasFatalFailure(); ++seed) check_random(seed);
+}
+
 TEST(Grammar, ForcedBytesAreAllThatCanCome) {
   Rules rules;
   ObjectRule object;
