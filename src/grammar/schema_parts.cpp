@@ -94,6 +94,8 @@ class PartsReader {
     if (integer && !(parts_.types & number_bit)) {
       parts_.types |= number_bit;
       parts_.numbers.push_back({.integer = true});
+      const SchemaPlace& place = document_.place(id_);
+      parts_.no_fraction = place.declared && place.draft == Draft::draft4;
     }
   }
 

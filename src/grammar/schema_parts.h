@@ -34,6 +34,7 @@ struct SchemaParts {
   SchemaId schema = 0;
   uint8_t types = kAllTypes;
   std::vector<NumberSet> numbers;  // all of them
+  bool no_fraction = false;        // draft 4: an integer is written without fraction or exponent
   std::vector<Term> texts;         // all of them
   ObjectShape object;
   ArrayShape array;

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "base/error.h"
+#include "grammar/regex_syntax.h"
 
 namespace lancet {
 namespace {
@@ -165,6 +166,10 @@ Scalars SchemaScalars::of_values(std::span<const json::value* const> values) {
   return out;
 }
 
+Term SchemaScalars::whole_numerals() {
+  return parse_regex(terms_, "-?(?:0|[1-9][0-9]*)", RegexUse::whole, logic_.budget());
+}
+
 Term SchemaScalars::number(const NumberSet& set, const std::string& pointer) {
   try {
     return number_term(terms_, set, logic_.budget());
@@ -187,6 +192,7 @@ Scalars SchemaScalars::of_parts(const SchemaParts& parts) {
     for (const NumberSet& set : parts.numbers) {
       out.numbers = both(out.numbers, {false, number(set, pointer + (set.multiple_of.empty() ? "" : "/multipleOf"))});
     }
+    if (parts.no_fraction) out.numbers = both(out.numbers, {false, whole_numerals()});
   }
   if (parts.values) out = both(out, of_values(parts.values->scalars));
   if (parts.constant) out = both(out, of_values(parts.constant->scalars));

@@ -56,6 +56,7 @@ class SchemaScalars {
   TextSet either(const TextSet&, const TextSet&);
   NumberValues both(const NumberValues&, const NumberValues&);
   NumberValues either(const NumberValues&, const NumberValues&);
+  Term whole_numerals();
   Term number(const NumberSet&, const std::string& pointer);
 
   SchemaLogic& logic_;
