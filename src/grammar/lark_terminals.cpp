@@ -56,16 +56,26 @@ class RegexWriter {
   std::string run() {
     while (!rest_.empty()) {
       const char32_t c = take();
-      if (c == '\\') escape(false);
-      else if (c == '[') char_class();
-      else if (c == '.') out_ += dot_all_ ? "[\\s\\S]" : "[^\\n]";
-      else if (c == '(' && rest_.starts_with("?P<")) rest_.remove_prefix(2), out_ += "(?";
-      else if (c == '(' && rest_.starts_with("?")) group_head();
-      else if (c == '{') brace();
-      else if (c == '}' || c == ']') out_ += {'\\', static_cast<char>(c)};
-      else if (verbose_ && is_space(c)) continue;
-      else if (verbose_ && c == '#') rest_.remove_prefix(std::min(rest_.find('\n'), rest_.size()));
-      else plain(c);
+      if (c == '\\')
+        escape(false);
+      else if (c == '[')
+        char_class();
+      else if (c == '.')
+        out_ += dot_all_ ? "[\\s\\S]" : "[^\\n]";
+      else if (c == '(' && rest_.starts_with("?P<"))
+        rest_.remove_prefix(2), out_ += "(?";
+      else if (c == '(' && rest_.starts_with("?"))
+        group_head();
+      else if (c == '{')
+        brace();
+      else if (c == '}' || c == ']')
+        out_ += {'\\', static_cast<char>(c)};
+      else if (verbose_ && is_space(c))
+        continue;
+      else if (verbose_ && c == '#')
+        rest_.remove_prefix(std::min(rest_.find('\n'), rest_.size()));
+      else
+        plain(c);
     }
     return std::move(out_);
   }
@@ -132,12 +142,16 @@ class RegexWriter {
     }
     const char32_t c = take();
     if (any_case_ && (c == 'x' || c == 'u' || c == 'U')) refuse_escape();
-    if (c == 'a') out_ += "\\x07";
-    else if (c == 'U') out_ += fmt::format("\\u{{{}}}", take_digits(8));
+    if (c == 'a')
+      out_ += "\\x07";
+    else if (c == 'U')
+      out_ += fmt::format("\\u{{{}}}", take_digits(8));
     else if (std::u32string_view(U"^$\\.*+?()[]{}|/-").find(c) != std::u32string_view::npos && (c != '-' || in_class))
       out_ += {'\\', static_cast<char>(c)};
-    else if (is_alphanumeric(c)) out_ += {'\\', static_cast<char>(c)};
-    else plain(c);
+    else if (is_alphanumeric(c))
+      out_ += {'\\', static_cast<char>(c)};
+    else
+      plain(c);
   }
 
   std::string take_digits(size_t count) {
@@ -201,8 +215,6 @@ std::optional<std::string_view> lark_common_terminal(std::string_view name) {
   return std::nullopt;
 }
 
-std::string lark_regex(std::string_view pattern, std::string_view flags) {
-  return RegexWriter(pattern, flags).run();
-}
+std::string lark_regex(std::string_view pattern, std::string_view flags) { return RegexWriter(pattern, flags).run(); }
 
 }  // namespace lancet

@@ -21,8 +21,7 @@ void collect_names(const GrammarTree& tree, uint32_t at, std::vector<uint32_t>& 
 /// Strongly connected components (Tarjan 1972) with a stack of our own.
 class Groups {
  public:
-  explicit Groups(GrammarReferences& references)
-      : references_(references), state_(references.of.size()), number_(1) {
+  explicit Groups(GrammarReferences& references) : references_(references), state_(references.of.size()), number_(1) {
     for (uint32_t i = 0; i < state_.size(); i++)
       if (!state_[i].number) visit(i);
   }
@@ -52,8 +51,10 @@ class Groups {
       const auto& successors = references_.of[frame.definition];
       if (frame.next < successors.size()) {
         const uint32_t to = successors[frame.next++];
-        if (!state_[to].number) enter(to);
-        else if (state_[to].open) here.lowest = std::min(here.lowest, state_[to].number);
+        if (!state_[to].number)
+          enter(to);
+        else if (state_[to].open)
+          here.lowest = std::min(here.lowest, state_[to].number);
         continue;
       }
       leave(frame.definition);
@@ -223,15 +224,15 @@ GrammarReferences grammar_references(const GrammarTree& tree) {
 
 void check_grammar(const GrammarTree& tree, const GrammarReferences& references, uint32_t start) {
   using Names = std::vector<bool>;
-  const Names empty_names = smallest_set(
-      tree, references, [&](uint32_t node, const Names& in) { return matches_empty(tree, node, in); });
+  const Names empty_names =
+      smallest_set(tree, references, [&](uint32_t node, const Names& in) { return matches_empty(tree, node, in); });
   check_left_recursion(tree, empty_names);
   const Names ending_names =
       smallest_set(tree, references, [&](uint32_t node, const Names& in) { return ends(tree, node, in); });
   const GrammarDefinition& definition = tree.definitions()[start];
   if (!ending_names[start])
-    tree.fail(definition.offset,
-              fmt::format("rule {} needs itself in every alternative, so no text satisfies it", quoted(definition.name)));
+    tree.fail(definition.offset, fmt::format("rule {} needs itself in every alternative, so no text satisfies it",
+                                             quoted(definition.name)));
 }
 
 }  // namespace lancet

@@ -39,8 +39,10 @@ class Lowering {
         for (const uint32_t member : group) made_[member] = of_rule(rules_.declare());
       for (const uint32_t member : group) {
         Piece body = lower(*tree_.definitions()[member].body);
-        if (recursive) rules_.define(made_[member].rule, rule_of(body));
-        else made_[member] = std::move(body);
+        if (recursive)
+          rules_.define(made_[member].rule, rule_of(body));
+        else
+          made_[member] = std::move(body);
       }
     }
     return rule_of(made_[start]);
@@ -143,9 +145,12 @@ class Lowering {
     for (const uint32_t part : node.parts) {
       Piece piece = lower(part);
       size += piece.size + 1;
-      if (piece.form == Piece::Form::rule) others.push_back(piece.rule);
-      else if (piece.form == Piece::Form::text) texts.push_back(std::move(piece.text));
-      else terms.push_back(std::move(piece));
+      if (piece.form == Piece::Form::rule)
+        others.push_back(piece.rule);
+      else if (piece.form == Piece::Form::text)
+        texts.push_back(std::move(piece.text));
+      else
+        terms.push_back(std::move(piece));
     }
     const auto shallow = [](const Piece& piece) { return piece.depth < kTermDepth; };
     if (size <= kTermSize && std::all_of(terms.begin(), terms.end(), shallow)) {

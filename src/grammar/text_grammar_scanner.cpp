@@ -71,8 +71,8 @@ char32_t GrammarScanner::take_hex(int digits, size_t start) {
     at_++;
   }
   if (value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-    tree_.fail(start, fmt::format("U+{:04X} is no character; beyond U+FFFF \\U takes 8 digits",
-                                  static_cast<uint32_t>(value)));
+    tree_.fail(start,
+               fmt::format("U+{:04X} is no character; beyond U+FFFF \\U takes 8 digits", static_cast<uint32_t>(value)));
   return value;
 }
 

@@ -1,6 +1,6 @@
 // What the readers of GBNF and Lark build and what becomes rules: definitions by name, whose bodies are trees. The
-// trees are as deep as the readers allow (kGrammarNesting); definitions may refer to each other in chains of any length,
-// so whatever follows names works with lists, not by recursion.
+// trees are as deep as the readers allow (kGrammarNesting); definitions may refer to each other in chains of any
+// length, so whatever follows names works with lists, not by recursion.
 #pragma once
 
 #include <optional>
@@ -81,9 +81,9 @@ class GrammarTree {
 
 /// Which definitions refer to which.
 struct GrammarReferences {
-  std::vector<std::vector<uint32_t>> of;        // by definition, each once
-  std::vector<std::vector<uint32_t>> groups;    // mutually recursive ones together; whoever is referred to comes first
-  std::vector<bool> recursive;                  // by definition
+  std::vector<std::vector<uint32_t>> of;      // by definition, each once
+  std::vector<std::vector<uint32_t>> groups;  // mutually recursive ones together; whoever is referred to comes first
+  std::vector<bool> recursive;                // by definition
 };
 GrammarReferences grammar_references(const GrammarTree&);
 

@@ -18,8 +18,7 @@ RuleId add_choice(Rules& rules, std::span<const std::string> choices, Budget& bu
   for (size_t i = 0; i < choices.size(); i++) {
     budget.step(1 + choices[i].size() / 8);
     budget.charge(sizeof(std::string) + choices[i].size());
-    if (!utf8_valid(choices[i]))
-      throw Error(Fault::bad_request, fmt::format("choice {} is not well-formed UTF-8", i));
+    if (!utf8_valid(choices[i])) throw Error(Fault::bad_request, fmt::format("choice {} is not well-formed UTF-8", i));
   }
   return rules.texts(std::vector<std::string>(choices.begin(), choices.end()));
 }

@@ -1,7 +1,7 @@
 // A subset of Lark (lark-parser/lark: docs/grammar.md) with llguidance's %json, read by recursive descent. There is no
 // lexer: a terminal matches any of its texts, and what %ignore names may stand before, between and behind the terminals
-// of rules (Lark's dynamic Earley lexer without priorities). Not read, refused by name: priorities, templates, %declare,
-// %override, %extend, imports other than from "common", references to tokens.
+// of rules (Lark's dynamic Earley lexer without priorities). Not read, refused by name: priorities, templates,
+// %declare, %override, %extend, imports other than from "common", references to tokens.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -35,8 +35,10 @@ class LarkReader {
   uint32_t read() {
     skip_lines();
     while (!scan_.at_end()) {
-      if (scan_.peek() == '%') directive();
-      else definition();
+      if (scan_.peek() == '%')
+        directive();
+      else
+        definition();
       end_of_statement();
     }
     const size_t end = scan_.at();
@@ -157,12 +159,18 @@ class LarkReader {
       if (count > kGrammarNesting) tree_.fail(scan_.at(), "too many repetitions of repetitions");
       const size_t start = scan_.at();
       std::pair<uint64_t, std::optional<uint64_t>> times;
-      if (scan_.take("?")) times = {0, 1};
-      else if (scan_.take("*")) times = {0, std::nullopt};
-      else if (scan_.take("+")) times = {1, std::nullopt};
-      else if (scan_.take("~")) times = counts("..");
-      else if (scan_.take("{")) times = counts(","), scan_.expect("}", "after the number of repetitions");
-      else return part;
+      if (scan_.take("?"))
+        times = {0, 1};
+      else if (scan_.take("*"))
+        times = {0, std::nullopt};
+      else if (scan_.take("+"))
+        times = {1, std::nullopt};
+      else if (scan_.take("~"))
+        times = counts("..");
+      else if (scan_.take("{"))
+        times = counts(","), scan_.expect("}", "after the number of repetitions");
+      else
+        return part;
       if (times.second && *times.second < times.first)
         tree_.fail(start, fmt::format("the repetition {} to {} times has no count", times.first, *times.second));
       part = tree_.add_repeat(part, times.first, times.second);
