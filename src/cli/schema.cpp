@@ -138,18 +138,22 @@ class Schema : public Command {
     if (const auto instances = view.find("instances")) {
       const auto sources = json_elements(json_member(line, "instances"));
       for (size_t i = 0; i < instances->size(); i++) {
-        const auto text = instances->element(i).find("text");
-        if (!text) instances->element(i).at("data");
         Budget walking("walking over the instance", {.time = std::chrono::seconds(10)});
-        results.emplace_back(walk_text(
-            grammar, *tokenizer_, text ? std::string(text->string()) : canonical_json(json_member(sources[i], "data")),
-            walking, times));
+        results.emplace_back(
+            walk_text(grammar, *tokenizer_, instance_text(instances->element(i), sources[i]), walking, times));
       }
     }
     result["results"] = std::move(results);
     result["us_per_mask"] = times.mean_us();
     result["us_longest_mask"] = times.longest_us;
     result["masks"] = times.steps;
+  }
+
+  static std::string instance_text(const JsonView& instance, std::string_view source) {
+    if (const auto text = instance.find("text")) return std::string(text->string());
+    const std::string_view data = json_member(source, "data");
+    if (data.empty()) instance.fail("an object with data or text");
+    return canonical_json(data);
   }
 
   void generate(const JsonView& view, const std::shared_ptr<Grammar>& grammar, json::object& result) const {
