@@ -131,25 +131,35 @@ Term whole(TermPool& pool, const string& pattern, Budget& budget) {
   return parse_regex(pool, pattern, RegexUse::whole, budget);
 }
 
-/// hh:mm:60 with the offsets that make it 23:59:60 UTC.
-Term leap_seconds(TermPool& pool, Term fraction) {
-  constexpr int kDay = 24 * 60;
-  auto clock = [](int minutes) { return fmt::format("{:02}:{:02}", minutes / 60, minutes % 60); };
-  std::vector<Term> all;
-  for (int local = 0; local < kDay; ++local) {
-    const int ahead = (local + 1) % kDay;  // 23:59 and so many minutes are `local`
-    std::vector<Term> offsets{pool.literal("+" + clock(ahead)), pool.literal("-" + clock((kDay - ahead) % kDay))};
-    if (ahead == 0) offsets.push_back(pool.chars(CharSet::of(U"Zz")));
-    all.push_back(pool.concat({pool.literal(clock(local) + ":60"), fraction, pool.either(offsets)}));
+/// hh:mm:60 with the offsets that make it 23:59:60 UTC: -(23-hh):(59-mm), or +hh:(mm+1), which carries in the last
+/// minute of an hour. Hours and minutes are two conditions side by side, so that their pairs are not all written down.
+Term leap_seconds(TermPool& pool, Term fraction, Budget& budget) {
+  auto two = [&](int n) { return pool.literal(fmt::format("{:02}", n)); };
+  const Term second = pool.concat({pool.literal(":60"), fraction}), colon = pool.literal(":");
+  const Term plus = pool.literal("+"), minus = pool.literal("-"), minute = whole(pool, "[0-5][0-9]", budget);
+  std::vector<Term> hours, minutes, last;
+  for (int h = 0; h < 24; ++h) {
+    const Term offset = pool.either({pool.concat({minus, two(23 - h)}), pool.concat({plus, two(h)})});
+    hours.push_back(pool.concat({two(h), colon, minute, second, offset, colon, minute}));
+    std::vector<Term> carried{pool.concat({minus, two(23 - h), pool.literal(":00")}),
+                              pool.concat({plus, two((h + 1) % 24), pool.literal(":00")})};
+    if (h == 23) carried.push_back(pool.chars(CharSet::of(U"Zz")));
+    last.push_back(pool.concat({two(h), pool.literal(":59"), second, pool.either(carried)}));
   }
-  return pool.either(all);
+  const Term hour = whole(pool, "[0-2][0-9]", budget);
+  for (int m = 0; m < 59; ++m) {
+    const Term offset =
+        pool.either({pool.concat({minus, hour, colon, two(59 - m)}), pool.concat({plus, hour, colon, two(m + 1)})});
+    minutes.push_back(pool.concat({hour, colon, two(m), second, offset}));
+  }
+  return pool.either({pool.both({pool.either(hours), pool.either(minutes)}), pool.either(last)});
 }
 
 Term time_term(TermPool& pool, Budget& budget) {
   const Term fraction = whole(pool, fraction_pattern(), budget);
   const Term offset = whole(pool, any_of({"[Zz]", "[+\\-]" + clock_pattern()}), budget);
   const Term usual = whole(pool, clock_pattern() + ":[0-5][0-9]", budget);
-  return pool.either({pool.concat({usual, fraction, offset}), leap_seconds(pool, fraction)});
+  return pool.either({pool.concat({usual, fraction, offset}), leap_seconds(pool, fraction, budget)});
 }
 
 Term hostname_term(TermPool& pool, Budget& budget) {

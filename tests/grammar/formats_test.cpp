@@ -113,6 +113,21 @@ TEST(Formats, DatesAreExactlyThoseOfTheCalendar) {
   }
 }
 
+TEST(Formats, LeapSecondsAreThoseOfTheLastMinuteInUtc) {
+  TermPool pool;
+  Budget budget("test");
+  const Term time = format_term(pool, "time", budget);
+  for (int local = 0; local < 24 * 60; local += 7) {
+    for (int offset = -(24 * 60) + 1; offset < 24 * 60; ++offset) {
+      char text[32];
+      std::snprintf(text, sizeof text, "%02d:%02d:60%c%02d:%02d", local / 60, local % 60, offset < 0 ? '-' : '+',
+                    std::abs(offset) / 60, std::abs(offset) % 60);
+      const int utc = (local - offset + 2 * 24 * 60) % (24 * 60);
+      ASSERT_EQ(pool.matches(time, text, budget), utc == 24 * 60 - 1) << text;
+    }
+  }
+}
+
 TEST(Formats, EveryWalkCanBeFinished) {
   for (std::string_view format : enforced_formats()) {
     TermPool pool;
