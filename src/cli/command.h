@@ -33,6 +33,7 @@ std::unique_ptr<Command> make_score();
 std::unique_ptr<Command> make_tokenize();
 std::unique_ptr<Command> make_detokenize();
 std::unique_ptr<Command> make_render();
+std::unique_ptr<Command> make_schema();
 std::unique_ptr<Command> make_inspect();
 std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_perplexity();

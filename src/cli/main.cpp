@@ -18,6 +18,7 @@ constexpr lancet::CommandRow kCommands[] = {
     {"tokenize", "Text on stdin to token ids", lancet::make_tokenize},
     {"detokenize", "Token ids on stdin to text", lancet::make_detokenize},
     {"render", "A chat-completions request body on stdin to the exact prompt", lancet::make_render},
+    {"schema", "Which texts a JSON schema, grammar or regular expression allows, token by token", lancet::make_schema},
     {"inspect", "What a model's files say, with the origin of every value", lancet::make_inspect},
     {"bench", "Prompt and generation speed, with probes of the machine", lancet::make_bench},
     {"perplexity", "Perplexity of a text, and the divergence from a reference", lancet::make_perplexity},

@@ -17,6 +17,8 @@
 
 namespace lancet {
 
+constexpr std::string_view kDefaultModel = "mistralai/Ministral-3-3B-Instruct-2512";
+
 void ModelFlags::declare(Flags& flags) {
   flags.add("-m,--model", model, "a directory, a .gguf file or a hub name (owner/repo[:QUANT])");
   flags.add("--threads", threads, "compute threads; 0: one per usable core", 0, 1024);
@@ -31,6 +33,12 @@ void ModelFlags::declare(Flags& flags) {
   flags.add("--pack-cache", pack_cache,
             "folder that keeps packed weights for the next start, about as large as the model, or off; empty: "
             "$LANCET_CACHE, else ~/.cache/lancet");
+}
+
+std::string model_or_default(const std::string& model) {
+  if (!model.empty()) return model;
+  const char* named = std::getenv("LANCET_MODEL");
+  return named && *named ? std::string(named) : std::string(kDefaultModel);
 }
 
 std::filesystem::path pack_cache_folder(const std::string& flag) {

@@ -42,6 +42,9 @@ struct LoadedModel {
 using CheckpointOpened = std::function<void(const Checkpoint&, Backend&)>;
 LoadedModel load(const ModelFlags&, const CheckpointOpened& opened = {});
 
+/// What the user named, else $LANCET_MODEL, else the model that Lancet is made for.
+std::string model_or_default(const std::string& model);
+
 /// Where packed weights are kept for the next start: what --pack-cache says ("off": nowhere, an empty path), else
 /// $LANCET_CACHE, else lancet in $XDG_CACHE_HOME, else ~/.cache/lancet.
 std::filesystem::path pack_cache_folder(const std::string& flag);

@@ -23,8 +23,6 @@
 namespace lancet {
 namespace {
 
-constexpr std::string_view kDefaultModel = "mistralai/Ministral-3-3B-Instruct-2512";
-
 /// What answers call the model: a hub name as it is; of a path its last part, because folders tell strangers who the
 /// user is.
 std::string public_name(const std::string& model) {
@@ -74,10 +72,7 @@ class Serve : public Command {
   int run() override {
     if (operation_.apply(server_)) return 0;
     StopSignals signals;  // before any thread starts
-    if (model_.model.empty()) {
-      const char* named = std::getenv("LANCET_MODEL");
-      model_.model = named && *named ? std::string(named) : std::string(kDefaultModel);
-    }
+    model_.model = model_or_default(model_.model);
     server_.port = static_cast<uint16_t>(port_);
     guard_access();
     resolve_model(model_.model);  // a wrong name is said before a port is taken
