@@ -222,6 +222,9 @@ void Constraint::make_masks(Budget& budget) {
   count_ = allowed_.count();
   complete_ = may_end && only_ends(allowed_);
   if (complete_ || within_.count() > 0) return;
+  // There is no time to go on, and end tokens do not count here.
+  complete_ = closed_early_ = may_end;
+  if (complete_) return;
   throw Error(Fault::bad_request,
               fmt::format("the grammar allows no token of this vocabulary after {}", lancet::quoted(tail_)), "grammar");
 }

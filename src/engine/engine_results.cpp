@@ -57,7 +57,8 @@ void Engine::State::take_results(const Batch& batch, std::span<const float> logi
     Running& running = *in_step[i];
     guarded(running, [&] {
       if (!running.prompt_read) answer(running);
-      if (in_step[i] && running.told < running.generated()) tell(running, {});
+      // What a grammar gave before any choice, be it the whole answer.
+      if (in_step[i] && (running.told < running.generated() || running.is_complete())) tell(running, {});
       if (in_step[i] && chosen[i]) take_token(running, std::move(*chosen[i]));
     });
   }

@@ -44,7 +44,9 @@ struct Running : Sequence {
   int generated() const { return length() - prompt_tokens; }
   bool wants_text() const { return request.kind == GenerationKind::text; }
   /// The row of its last token decides something.
-  bool wants_choice() const { return wants_text() && request.max_tokens > 0 && !(constraint && constraint->complete()); }
+  bool wants_choice() const { return wants_text() && request.max_tokens > 0 && !is_complete(); }
+  /// Its grammar lets nothing follow what it has.
+  bool is_complete() const { return constraint && constraint->complete(); }
   bool ends_with(TokenId token) const { return std::binary_search(end_tokens.begin(), end_tokens.end(), token); }
   Budget grammar_budget() const;
   bool may_stop(size_t offset) const;

@@ -57,7 +57,11 @@ void Engine::State::drop_ended() noexcept {
 
 /// The next step's batch; false: there is none now.
 bool Engine::State::plan(Batch& batch) noexcept {
-  const int rows = costs.prompt_rows(scheduler.decoding(), options.step_stretch, options.max_batch_rows);
+  int rows = costs.prompt_rows(scheduler.decoding(), options.step_stretch, options.max_batch_rows);
+  // Tokens that came together hold up nobody but others who generate.
+  if (scheduler.decoding() == 1)
+    for (const Sequence* sequence : scheduler.running_sequences())
+      if (sequence->generates()) rows = std::max(rows, sequence->owed());
   const char* reason = "the scheduler found no work though requests wait";
   try {
     batch = scheduler.plan(rows);

@@ -54,7 +54,10 @@ void Engine::State::tell(Running& running, std::optional<TokenScore> score) {
   TextDelta delta;
   std::optional<Ending> ending;
   while (!ending && running.told < running.generated()) ending = tell_token(running, delta);
-  if (running.constraint) running.constraint->forget_before(running.text_begin + running.text.given());
+  if (running.constraint) {
+    if (!ending && running.constraint->complete()) ending = Ending{running.constraint->end_reason(), {}};
+    running.constraint->forget_before(running.text_begin + running.text.given());
+  }
   stats.generated_tokens += delta.tokens.size();
   if (score && running.request.sampling.top_logprobs >= 0) delta.scores.push_back(std::move(*score));
   if (ending) {
@@ -84,8 +87,7 @@ std::optional<Ending> Engine::State::tell_token(Running& running, TextDelta& del
   }
   if (running.text.stopped_by()) return Ending{reason(FinishReason::stop), {}};
   if (goes_in_circles(running)) return Ending{FinishReason::repetition, {}};
-  if (constraint && running.told == running.generated() && constraint->complete())
-    return Ending{constraint->end_reason(), {}};
+  if (constraint && running.told == running.generated() && constraint->complete()) return {};  // tell() knows why
   if (running.told >= request.max_tokens) return Ending{reason(FinishReason::length), {}};
   return {};
 }
