@@ -61,7 +61,7 @@ bool Engine::State::plan(Batch& batch) noexcept {
   // Tokens that came together hold up nobody but others who generate.
   if (scheduler.decoding() == 1)
     for (const Sequence* sequence : scheduler.running_sequences())
-      if (sequence->generates()) rows = std::max(rows, sequence->owed());
+      if (sequence->generates()) rows = std::max(rows, sequence->owed() - 1);
   const char* reason = "the scheduler found no work though requests wait";
   try {
     batch = scheduler.plan(rows);
