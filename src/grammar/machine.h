@@ -179,7 +179,7 @@ class Machine {
   Interner<Frame> frames_;
   std::vector<int64_t> frame_costs_;
   Interner<Words> progress_;
-  std::unordered_map<uint32_t, int64_t> plain_sums_;  // by progress: members_to_come() of plain objects
+  std::unordered_map<uint64_t, int64_t> plain_sums_;  // by object and progress: members_to_come() of plain objects
   std::vector<StateData> states_;
   std::unordered_map<uint64_t, std::vector<StateId>> state_ids_;  // by hash of positions
   Interner<Text> texts_;
