@@ -196,6 +196,7 @@ bool Constraint::force(Budget& budget) {
   GrammarState behind = state_;
   if (!behind.accept_bytes(bytes, budget)) throw Error(Fault::internal, "the grammar refused bytes that it had forced");
   const bool ends = behind.must_end() || behind.forced_control();
+  if (bytes.size() == 1 && !ends) return false;  // it may belong to a longer token
   const int64_t before = decided_;
   for (const TokenId token : certain_tokens(tokenizer_, bytes, ends, budget))
     if (!take(token, budget)) break;
