@@ -131,10 +131,10 @@ void Engine::State::note_admissions() noexcept {
     auto& running = static_cast<Running&>(*sequence);
     if (running.first_reused >= 0) continue;
     if (time == EngineTime{}) time = now();
-    running.first_reused = running.reused;
+    running.first_reused = std::min(running.reused, running.prompt_tokens);  // not what a grammar added to it
     running.begun_at = time;
     stats.queried_tokens += static_cast<uint64_t>(running.prompt_tokens);
-    stats.cached_tokens += static_cast<uint64_t>(running.reused);
+    stats.cached_tokens += static_cast<uint64_t>(running.first_reused);
   }
 }
 
