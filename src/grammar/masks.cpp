@@ -126,9 +126,10 @@ void Masks::walk(StateId from, uint32_t begin, uint32_t end, uint32_t depth, Wal
 
 const Masks::Slice& Masks::slice(Lexemes::State state, Budget& budget) {
   const Lexemes::State clipped = machine_.lexemes().clipped(state, kClipBytes);
-  const auto [at, added] = slices_.try_emplace(clipped);
-  if (added) scan_string(clipped, kNoLimit, at->second, budget);
-  return at->second;
+  if (const auto at = slices_.find(clipped); at != slices_.end()) return at->second;
+  Slice made;  // kept only when it is whole: the budget may end the scan
+  scan_string(clipped, kNoLimit, made, budget);
+  return slices_.emplace(clipped, std::move(made)).first->second;
 }
 
 /// The slice of a string of which only the length is bounded, from what the vocabulary knows about all strings.
