@@ -104,6 +104,7 @@ auto SchemaExpansion::product(const Shapes<Shape>& a, const Shapes<Shape>& b) ->
   for (const Shape& x : a) {
     for (const Shape& y : b) {
       logic_.budget().step(1 + x.every.size() + y.every.size());
+      logic_.budget().charge((1 + x.every.size() + y.every.size()) * sizeof(x.every[0]) / 2);
       Shape both = merge(x, y);
       if (possible(both)) add(out, Shapes<Shape>{std::move(both)});
     }
