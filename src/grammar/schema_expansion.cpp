@@ -140,8 +140,7 @@ auto SchemaExpansion::expand_formula(Literal l, Seen seen) -> Shapes<Shape> {
     case Formula::Kind::any:
       return is_negated(l) ? all_of<Shape>(all_negated(formula.any), seen) : any_of<Shape>(formula.any, seen);
     case Formula::Kind::schema:
-      return is_negated(l) ? violated<Shape>(logic_.parts(formula.schema))
-                           : satisfied<Shape>(logic_.parts(formula.schema), seen);
+      return is_negated(l) ? violated<Shape>(logic_.parts(formula)) : satisfied<Shape>(logic_.parts(formula), seen);
     case Formula::Kind::value:
       if (!is_of(*formula.value, type)) return is_negated(l) ? Shapes<Shape>{Shape()} : Shapes<Shape>();
       return is_negated(l) ? complement(of_value(*formula.value, type)[0]) : of_value(*formula.value, type);
