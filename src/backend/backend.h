@@ -44,6 +44,9 @@ struct Weight {
 struct Product {
   Matrix out;
   const Weight& weight;
+  /// Ascending output rows: only these are needed, and are what they would be among all; the others mean nothing.
+  /// Empty: all are.
+  std::span<const int32_t> only = {};
 };
 
 /// cos and sin by position, frequencies as the model wants them; made once, with the query scale baked into the

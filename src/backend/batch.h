@@ -26,6 +26,8 @@ struct Batch {
   std::vector<int32_t> blocks;     // all block tables, end to end
   std::vector<SequenceRows> sequences;
   std::vector<int32_t> logit_rows;  // rows whose next-token logits are wanted, ascending
+  /// The only tokens whose logits will be read, ascending: the others need not be computed. Empty: all are read.
+  std::vector<TokenId> wanted;
   std::vector<int32_t> state_rows;  // rows whose final states are wanted (embeddings), ascending
   int rows() const { return static_cast<int>(tokens.size()); }
 };

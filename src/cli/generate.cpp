@@ -12,6 +12,7 @@
 #include "base/mapped_file.h"
 #include "base/sizes.h"
 #include "cli/command.h"
+#include "cli/grammar_flags.h"
 #include "cli/model_flags.h"
 #include "engine/engine.h"
 
@@ -34,8 +35,11 @@ class Generate : public Command {
     flags.add("--top-k", top_k_, "0: off", 0, 1 << 20);
     flags.add("--min-p", min_p_, "0: off", 0.0, 1.0);
     flags.add("--seed", seed_, "the same seed gives the same text");
+    grammar_.declare(flags);
+    flags.add("--no-jump", no_jump_, "tokens that the grammar forces are computed one by one; to measure");
     flags.add("--json", json_, "print one JSON document");
     flags.example("lancet generate -m MODEL --chat 'Name three rivers.' -n 60 --temperature 0", "a short answer");
+    flags.example("lancet generate -m MODEL --chat 'Who are you?' --schema person.json", "an answer that is valid JSON");
     flags.example("lancet generate -m MODEL --tokens 1,22177,1044 -n 8 --temperature 0 --json", "ids in, ids out");
   }
 
@@ -46,6 +50,7 @@ class Generate : public Command {
         .sampling = {.temperature = temperature_, .top_p = top_p_, .top_k = top_k_, .min_p = min_p_, .seed = seed_},
         .stop = {},
         .max_tokens = max_tokens_};
+    request.grammar = grammar_.make(*loaded.tokenizer);
     const auto prompt_tokens = static_cast<int>(request.prompt.size());
     const int context = loaded.model->limits().context;
     // No more cache than this one request can fill; max_tokens is cut to the context here and said so.
@@ -55,7 +60,8 @@ class Generate : public Command {
     }
     const int most = std::min(context, prompt_tokens + request.max_tokens);
     const auto blocks = static_cast<int>(divide_up(static_cast<uint64_t>(most), kBlockTokens));
-    Engine engine(*loaded.model, *loaded.tokenizer, {.blocks = blocks, .context = most, .max_sequences = 1});
+    Engine engine(*loaded.model, *loaded.tokenizer,
+                  {.blocks = blocks, .context = most, .max_sequences = 1, .jump = !no_jump_});
     Generation generation = engine.submit(std::move(request));
     return print_events(engine, generation);
   }
@@ -88,14 +94,15 @@ class Generate : public Command {
         } else if (const auto* failed = std::get_if<Failed>(&*event)) {
           throw Error(failed->fault, failed->message);
         } else {
-          return print_end(std::get<Finished>(*event), text, tokens);
+          return print_end(std::get<Finished>(*event), engine.stats(), text, tokens);
         }
       }
       CHECK(more);  // a request without a final event still runs
     }
   }
 
-  int print_end(const Finished& finished, const std::string& text, const json::array& tokens) const {
+  int print_end(const Finished& finished, const EngineStats& stats, const std::string& text,
+                const json::array& tokens) const {
     if (!json_) {
       fmt::print("\n");
       return 0;
@@ -108,6 +115,10 @@ class Generate : public Command {
                            json::object{{"text", text},
                                         {"tokens", tokens},
                                         {"finish_reason", finished.reason == FinishReason::stop ? "stop" : "length"},
+                                        {"closed_early", finished.closed_early},
+                                        {"steps", stats.steps},
+                                        {"forced_tokens", stats.forced_tokens},
+                                        {"grammar_ms", 1000 * stats.grammar_time.sum()},
                                         {"usage", usage},
                                         {"timings", timings}}));
     return 0;
@@ -119,7 +130,8 @@ class Generate : public Command {
   int max_tokens_ = 128, top_k_ = 0;
   double temperature_ = 1.0, top_p_ = 1.0, min_p_ = 0.0;
   uint64_t seed_ = 0;
-  bool json_ = false;
+  GrammarFlags grammar_;
+  bool json_ = false, no_jump_ = false;
 };
 
 }  // namespace

@@ -32,12 +32,25 @@ int most_generated(const GenerationRequest& request) {
   return request.kind == GenerationKind::text ? request.max_tokens : 0;
 }
 
+// What a grammar may take to say what follows one token.
+constexpr uint64_t kGrammarSteps = uint64_t{1} << 26;
+constexpr auto kGrammarTime = std::chrono::milliseconds(250);
+
+void check_grammar(const GenerationRequest& request) {
+  const int64_t shortest = request.grammar->shortest_tokens();
+  if (shortest > request.max_tokens)
+    throw Error(Fault::bad_request,
+                fmt::format("max_tokens is {}, but the shortest answer that the grammar allows takes up to {} tokens",
+                            request.max_tokens, shortest),
+                "max_tokens");
+}
+
 }  // namespace
 
 Running::Running(GenerationRequest r, std::shared_ptr<Channel> c, const Tokenizer& tokenizer, EngineTime now)
     : request(std::move(r)),
       channel(std::move(c)),
-      text(request.stop),
+      text(request.stop, request.grammar ? [this](size_t at) { return may_stop(at); } : std::function<bool(size_t)>()),
       prompt_tokens(static_cast<int>(request.prompt.size())),
       submitted(now),
       begun_at(now),
@@ -56,6 +69,17 @@ Running::Running(GenerationRequest r, std::shared_ptr<Channel> c, const Tokenize
     end_tokens.insert(end_tokens.end(), model_ends.begin(), model_ends.end());
   }
   std::sort(end_tokens.begin(), end_tokens.end());
+}
+
+/// For what follows one token. The steps bound what a request may make the others wait; the time is for grammars whose
+/// steps are unusually long.
+Budget Running::grammar_budget() const {
+  return Budget("the grammar", {.steps = kGrammarSteps, .time = kGrammarTime}, request.cancel);
+}
+
+bool Running::may_stop(size_t offset) const {
+  Budget budget = grammar_budget();
+  return constraint && constraint->may_stop(text_begin + offset, budget);
 }
 
 Engine::State::State(Model& m, const Tokenizer& t, EngineOptions o)
@@ -108,6 +132,7 @@ void Engine::check(const GenerationRequest& request) const {
     throw Error(Fault::bad_request,
                 fmt::format("min_tokens is {}, more than max_tokens, {}", request.min_tokens, request.max_tokens),
                 "min_tokens");
+  if (text && request.grammar && request.max_tokens > 0) check_grammar(request);
   const auto most = static_cast<size_t>(most_generated(request)), room = static_cast<size_t>(context());
   if (request.prompt.size() > room || most > room - request.prompt.size())
     throw Error(Fault::context_overflow,
@@ -147,11 +172,13 @@ void Engine::enqueue(GenerationRequest request, std::shared_ptr<Channel> channel
       const std::lock_guard lock(state.snapshot_mutex);
       state.snapshot.reserve(before + 1);
     }
+    if (running.request.grammar) state.constrain(running);
     state.scheduler.add(running);
   } catch (const std::exception& error) {
     if (state.requests.size() > before) state.requests.pop_back();
     state.stats.failed++;
-    channel->send(Failed{Fault::internal, error.what()});
+    const auto* known = dynamic_cast<const Error*>(&error);
+    channel->send(Failed{known ? known->fault() : Fault::internal, error.what()});
   }
 }
 
@@ -161,6 +188,7 @@ bool Engine::step() noexcept {
   if (state.requests.empty()) return false;
   Batch batch;
   if (!state.plan(batch)) return true;  // what could not run has failed or is tried again
+  state.restrict_head(batch);
   state.note_admissions();
   state.keep_snapshot();
   state.run(batch);

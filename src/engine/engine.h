@@ -25,6 +25,8 @@ struct EngineOptions {
   int max_waiting = 256;           // requests
   int64_t max_waiting_tokens = 0;  // prompt tokens of waiting requests; 0: four times the context
   bool prefix_reuse = true;
+  /// Tokens that a grammar leaves no choice about are computed together. For tests: the answers are the same without.
+  bool jump = true;
   /// The clock; empty: std::chrono::steady_clock. For tests.
   std::function<std::chrono::steady_clock::time_point()> now;
 };
@@ -37,11 +39,14 @@ struct EngineStats {
   int max_sequences = 0;
   uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0;
   uint64_t queried_tokens = 0, cached_tokens = 0, evicted_blocks = 0;  // the prefix cache
+  uint64_t forced_tokens = 0;      // generated without a choice, because a grammar left none
+  uint64_t masked_head_rows = 0;   // rows of logits of which only those were computed that a grammar allowed
   uint64_t preemptions = 0, failed = 0, cancelled = 0, timed_out = 0;
   uint64_t finished = 0, finished_stop = 0, finished_length = 0, finished_repetition = 0;
   // Of requests that finished, but for the two that count tokens as they come.
   Histogram queue_time, prefill_time, decode_time, request_time;
   Histogram first_token_time, inter_token_time;
+  Histogram grammar_time;  // what a grammar took to say what may follow one token
 };
 
 class Engine {
@@ -50,7 +55,8 @@ class Engine {
   /// Throws Error{bad_request} for options that nothing could run with.
   Engine(Model&, const Tokenizer&, EngineOptions);
   ~Engine();
-  /// Throws Error{busy} when the queue is full, Error{context_overflow} with numbers when the request can never fit.
+  /// Throws Error{busy} when the queue is full, Error{context_overflow} with numbers when the request can never fit,
+  /// Error{bad_request} for other things that cannot be done.
   Generation submit(GenerationRequest);
   /// Runs one step; false: nothing to do. A fault in the step fails the requests that were in it, not the engine:
   /// nothing is thrown, whatever the model, the memory or a request does.

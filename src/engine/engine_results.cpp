@@ -1,16 +1,12 @@
-// What the model said becomes tokens, text, scores and states. Work on one request fails that request only.
+// What the model said becomes tokens, scores and states. Work on one request fails that request only.
 #include <algorithm>
 #include <limits>
 
 #include "base/check.h"
-#include "base/utf8.h"
 #include "engine/engine_state.h"
-#include "engine/repeats.h"
 
 namespace lancet {
 namespace {
-
-double seconds_between(EngineTime from, EngineTime to) { return std::chrono::duration<double>(to - from).count(); }
 
 /// How many of a sequence's rows are prompt tokens; the others were generated before.
 int prompt_rows(const SequenceRows& rows, int prompt_tokens) {
@@ -49,7 +45,7 @@ void Engine::State::take_results(const Batch& batch, std::span<const float> logi
     const size_t state_end = count_until(batch.state_rows, next_state, end);
     guarded(running, [&] {
       read_rows(running, rows, batch, logits);
-      if (running.wants_text() && rows.context == running.length() && running.request.max_tokens > 0)
+      if (rows.context == running.length() && running.wants_choice())
         chosen[i] = choose(running, logits_of(logits, logits_end - 1));
     });
     next_logits = logits_end;
@@ -60,7 +56,9 @@ void Engine::State::take_results(const Batch& batch, std::span<const float> logi
     if (!in_step[i] || batch.sequences[i].context < in_step[i]->length()) continue;
     Running& running = *in_step[i];
     guarded(running, [&] {
-      if (running.generated() == 0) answer(running);
+      if (!running.prompt_read) answer(running);
+      // What a grammar gave before any choice, be it the whole answer.
+      if (in_step[i] && (running.told < running.generated() || running.is_complete())) tell(running, {});
       if (in_step[i] && chosen[i]) take_token(running, std::move(*chosen[i]));
     });
   }
@@ -71,12 +69,16 @@ std::span<const float> Engine::State::logits_of(std::span<const float> logits, s
   return logits.subspan(row * vocabulary, vocabulary);
 }
 
-TokenScore Engine::State::choose(const Running& running, std::span<const float> logits) const {
+TokenScore Engine::State::choose(Running& running, std::span<const float> logits) const {
   SampleContext sampled;
   sampled.index = static_cast<uint64_t>(running.generated());
   sampled.tokens = running.tokens;
   sampled.prompt_tokens = running.prompt_tokens;
   sampled.ends = running.end_tokens;
+  if (running.constraint) {
+    Budget budget = running.grammar_budget();
+    return running.constraint->choose(logits, running.request.sampling, sampled, budget);
+  }
   if (running.generated() < running.request.min_tokens) sampled.forbidden = running.end_tokens;
   return sample(logits, running.request.sampling, sampled);
 }
@@ -127,6 +129,7 @@ void Engine::State::pool_row(Running& running, int position, std::span<const flo
 
 /// The prompt has been read: what was asked about it.
 void Engine::State::answer(Running& running) {
+  running.prompt_read = true;
   running.answered = running.last_token = now();
   if (running.request.kind != GenerationKind::text) {
     const double rows = running.wanted == WantedRows::all_states ? running.prompt_tokens : 1;
@@ -134,84 +137,13 @@ void Engine::State::answer(Running& running) {
     pooled.values.reserve(running.state_sum.size());
     for (const double value : running.state_sum) pooled.values.push_back(static_cast<float>(value / rows));
     running.channel->send(std::move(pooled));
-    return end(running, FinishReason::stop, {});
+    return end(running, {});
   }
   stats.first_token_time.observe(seconds_between(running.submitted, running.answered));
   if (!running.request.prompt_scores) return;
   running.channel->send(PromptScores{std::move(running.prompt_scores)});
   running.wanted = WantedRows::last_logits;  // from here on it is like the others
-  if (running.request.max_tokens == 0) end(running, FinishReason::length, {});
-}
-
-void Engine::State::take_token(Running& running, TokenScore score) {
-  const GenerationRequest& request = running.request;
-  const EngineTime time = now();
-  if (running.generated() > 0) stats.inter_token_time.observe(seconds_between(running.last_token, time));
-  running.last_token = time;
-  stats.generated_tokens++;
-  const TokenId token = score.token;
-  const auto& ends_it = running.end_tokens;
-  const bool ends = std::binary_search(ends_it.begin(), ends_it.end(), token);
-  TextDelta delta{.text = take_text(running, token, ends), .tokens = {token}, .scores = {}};
-  if (request.sampling.top_logprobs >= 0) delta.scores.push_back(std::move(score));
-  running.tokens.push_back(token);
-  const bool met_stop = running.text.stopped_by().has_value();
-  const auto generated = std::span<const TokenId>(running.tokens).subspan(static_cast<size_t>(running.prompt_tokens));
-  const bool circles = repeats(generated, request.repetition);
-  const bool done = ends || met_stop || circles || running.generated() >= request.max_tokens;
-  if (done)
-    delta.text += running.generated() <= request.min_tokens ? running.first_text.finish() : running.text.finish();
-  const bool stops = ends || running.text.stopped_by();
-  if (request.keep_stop && running.text.stopped_by()) delta.text += *running.text.stopped_by();
-  running.channel->send(std::move(delta));
-  if (!done) return;
-  const auto& asked = request.stop_tokens;
-  const bool by_request = ends && std::find(asked.begin(), asked.end(), token) != asked.end();
-  end(running,
-      stops     ? FinishReason::stop
-      : circles ? FinishReason::repetition
-                : FinishReason::length,
-      by_request ? std::optional(token) : std::nullopt);
-}
-
-/// The text that the token makes certain. Before min_tokens no stop string counts, also not the beginning of one.
-std::string Engine::State::take_text(Running& running, TokenId token, bool ends) {
-  const bool shown = !ends && !tokenizer.is_control(token);
-  if (running.generated() < running.request.min_tokens) {
-    if (!shown) return {};
-    const std::string_view bytes = tokenizer.bytes(token);
-    running.unfinished += bytes;
-    running.unfinished.erase(0, utf8_complete_prefix(running.unfinished));
-    return running.first_text.push(bytes);
-  }
-  std::string text;
-  if (!running.unfinished.empty()) {
-    text = running.text.push(running.unfinished);
-    running.unfinished.clear();
-  }
-  if (shown) text += running.text.push(tokenizer.bytes(token));
-  return text;
-}
-
-void Engine::State::end(Running& running, FinishReason reason, std::optional<TokenId> stop_token) {
-  const EngineTime time = now();
-  const double queue = seconds_between(running.submitted, running.begun_at),
-               prefill = seconds_between(running.begun_at, running.answered),
-               decode = seconds_between(running.answered, time);
-  Finished finished{.reason = reason,
-                    .stop_string = running.text.stopped_by().value_or(""),
-                    .stop_token = stop_token,
-                    .usage = {running.prompt_tokens, running.generated(), running.first_reused},
-                    .timings = {queue * 1000, prefill * 1000, decode * 1000}};
-  stats.finished++;
-  stats.finished_stop += reason == FinishReason::stop;
-  stats.finished_length += reason == FinishReason::length;
-  stats.finished_repetition += reason == FinishReason::repetition;
-  stats.queue_time.observe(queue);
-  stats.prefill_time.observe(prefill);
-  stats.decode_time.observe(decode);
-  stats.request_time.observe(seconds_between(running.submitted, time));
-  finish(running, std::move(finished), false);
+  if (running.request.max_tokens == 0) end(running, {.reason = FinishReason::length});
 }
 
 }  // namespace lancet

@@ -1,5 +1,7 @@
 // One step and what may go wrong with it. Whatever is thrown ends here: it fails the requests that it concerns, and
 // everything else goes on.
+#include <bit>
+
 #include <fmt/format.h>
 
 #include "base/check.h"
@@ -12,6 +14,10 @@ namespace {
 // Plans in a row that gave nobody a row or ran out of memory, until those who hold things up are failed. Several,
 // because memory may come back.
 constexpr int kEmptyPlans = 3;
+
+// A grammar that allows at most this part of the vocabulary saves at least half of the head, which is computed in
+// panels of 16 rows.
+constexpr int kFewTokens = 32;
 
 void log_failure(const char* what, const std::string& detail) noexcept {
   try {
@@ -51,7 +57,11 @@ void Engine::State::drop_ended() noexcept {
 
 /// The next step's batch; false: there is none now.
 bool Engine::State::plan(Batch& batch) noexcept {
-  const int rows = costs.prompt_rows(scheduler.decoding(), options.step_stretch, options.max_batch_rows);
+  int rows = costs.prompt_rows(scheduler.decoding(), options.step_stretch, options.max_batch_rows);
+  // Tokens that came together hold up nobody but others who generate.
+  if (scheduler.decoding() == 1)
+    for (const Sequence* sequence : scheduler.running_sequences())
+      if (sequence->generates()) rows = std::max(rows, sequence->owed() - 1);
   const char* reason = "the scheduler found no work though requests wait";
   try {
     batch = scheduler.plan(rows);
@@ -70,6 +80,31 @@ bool Engine::State::plan(Batch& batch) noexcept {
     fail_stalled();
   }
   return false;
+}
+
+/// If every row of logits is one that a grammar restricts to few tokens, only those are computed.
+void Engine::State::restrict_head(Batch& batch) const noexcept {
+  const int most = limits.vocabulary / kFewTokens;
+  size_t rows = 0;
+  try {
+    std::vector<uint64_t> wanted;
+    for (size_t i = 0; i < in_step.size(); i++) {
+      const Running& running = *in_step[i];
+      if (batch.sequences[i].context != running.length() || !running.wants_choice()) continue;
+      const bool scores = running.request.sampling.top_logprobs >= 0 || running.request.prompt_scores;
+      const TokenMask* few = running.constraint && !scores ? running.constraint->few(most) : nullptr;
+      if (!few) return;
+      rows++;
+      wanted.resize(std::max(wanted.size(), few->words().size()));
+      for (size_t w = 0; w < few->words().size(); w++) wanted[w] |= few->words()[w];
+    }
+    if (rows == 0 || rows != batch.logit_rows.size()) return;
+    for (size_t w = 0; w < wanted.size(); w++)
+      for (uint64_t bits = wanted[w]; bits != 0; bits &= bits - 1)
+        batch.wanted.push_back(static_cast<TokenId>(w * 64 + static_cast<size_t>(std::countr_zero(bits))));
+  } catch (const std::bad_alloc&) {
+    batch.wanted.clear();
+  }
 }
 
 void Engine::State::fail_stalled() noexcept {
@@ -96,10 +131,10 @@ void Engine::State::note_admissions() noexcept {
     auto& running = static_cast<Running&>(*sequence);
     if (running.first_reused >= 0) continue;
     if (time == EngineTime{}) time = now();
-    running.first_reused = running.reused;
+    running.first_reused = std::min(running.reused, running.prompt_tokens);  // not what a grammar added to it
     running.begun_at = time;
     stats.queried_tokens += static_cast<uint64_t>(running.prompt_tokens);
-    stats.cached_tokens += static_cast<uint64_t>(running.reused);
+    stats.cached_tokens += static_cast<uint64_t>(running.first_reused);
   }
 }
 
@@ -118,14 +153,16 @@ void Engine::State::run(const Batch& batch) noexcept {
   stats.steps++;
   int decoding = 0, prompt_rows = 0;
   for (size_t i = 0; i < in_step.size(); i++) {
-    const SequenceRows& rows = batch.sequences[i];
-    rows.rows == 1 && rows.context == in_step[i]->length() ? decoding++ : prompt_rows += rows.rows;
+    const bool generates = in_step[i]->generates();
+    decoding += generates;
+    prompt_rows += batch.sequences[i].rows - generates;
   }
   const EngineTime begin = now();
   try {
     const std::span<const float> logits = model.forward(batch);
     if (logits.size() < batch.logit_rows.size() * static_cast<size_t>(limits.vocabulary))
       throw Error(Fault::internal, "the model returned too few logits");
+    if (!batch.wanted.empty()) stats.masked_head_rows += batch.logit_rows.size();
     take_results(batch, logits);
   } catch (const std::exception& error) {
     return fail_planned(error.what());

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "engine/sampling.h"
+#include "grammar/grammar.h"
 #include "text/tokenizer.h"
 
 namespace lancet {
@@ -43,6 +44,10 @@ struct GenerationRequest {
   bool ignore_eos = false;
   bool prompt_scores = false;  // first a PromptScores event; sampling.top_logprobs >= 0
   RepetitionRule repetition;
+  /// The whole answer is a text of this grammar; null: any text. engine/constraint.h says what prevails where the other
+  /// members disagree with it. Of its tokens those that have no alternative are not chosen one by one, unless scores are
+  /// asked for. Used by the engine's thread alone once the request was submitted, so requests of one engine may share it.
+  std::shared_ptr<Grammar> grammar;
 
   // Who runs first.
   int priority = 0;         // lower first
@@ -95,6 +100,7 @@ struct Timings {
 
 struct Finished {
   FinishReason reason = FinishReason::stop;
+  bool closed_early = false;  // the grammar closed what was open because max_tokens or a repetition was about to cut it
   std::string stop_string;            // the one that was met, or empty
   std::optional<TokenId> stop_token;  // the one of stop_tokens that was met
   Usage usage;

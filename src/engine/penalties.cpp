@@ -97,9 +97,10 @@ void Adjustment::penalize_repetitions(const DryParams& dry, std::span<const Toke
 
 }  // namespace
 
+bool looks_back(const SamplingParams& params) { return penalizes(params) || params.dry.multiplier != 0; }
+
 bool adjusts(const SamplingParams& params, const SampleContext& context) {
-  const bool looks_back = penalizes(params) || params.dry.multiplier != 0;
-  return !params.logit_bias.empty() || !context.forbidden.empty() || (looks_back && !context.tokens.empty());
+  return !params.logit_bias.empty() || !context.forbidden.empty() || (looks_back(params) && !context.tokens.empty());
 }
 
 std::vector<float> adjusted_logits(std::span<const float> logits, const SamplingParams& params,

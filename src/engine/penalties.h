@@ -14,6 +14,9 @@ namespace lancet {
 class Tokenizer;
 struct SampleContext;
 
+/// Whether the parameters look back upon the tokens so far.
+bool looks_back(const SamplingParams& params);
+
 /// Whether adjusted_logits would change anything.
 bool adjusts(const SamplingParams& params, const SampleContext& context);
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "engine/allowed.h"
 #include "engine/candidates.h"
 #include "engine/penalties.h"
 
@@ -158,9 +159,24 @@ void add_score(TokenScore& score, std::span<const float> logits, const Peaks& pe
     score.top.emplace_back(c.id, static_cast<float>(c.logit - log_total));
 }
 
+/// The choice among the allowed, as if the vocabulary had no others.
+TokenScore sample_allowed(std::span<const float> logits, const SamplingParams& params, const SampleContext& context) {
+  const AllowedTokens allowed(*context.allowed, logits.size());
+  if (allowed.count() == 0) throw Error(Fault::internal, "no token is left to choose: the grammar allows none");
+  const RankedChoice ranked(allowed, params, context);
+  const SampleContext inside{.index = context.index,
+                             .tokens = ranked.tokens,
+                             .prompt_tokens = context.prompt_tokens,
+                             .forbidden = ranked.forbidden,
+                             .ends = ranked.ends};
+  const TokenId chosen = allowed.token(sample(allowed.gather(logits), ranked.params, inside).token);
+  return params.top_logprobs < 0 ? TokenScore{.token = chosen} : score_token(logits, chosen, params.top_logprobs);
+}
+
 }  // namespace
 
 TokenScore sample(std::span<const float> logits, const SamplingParams& params, const SampleContext& context) {
+  if (context.allowed) return sample_allowed(logits, params, context);
   const Peaks own = checked_peaks(logits);
   TokenScore score;
   if (adjusts(params, context)) {

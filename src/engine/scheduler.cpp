@@ -65,11 +65,11 @@ Batch Scheduler::plan(int prompt_rows) {
   return build();
 }
 
-/// One row to each sequence that owes one; if they are too many, to those that had none for longest.
+/// One row to each sequence that generates; if they are too many, to those that had none for longest.
 void Scheduler::plan_decoding() {
   order_.clear();
   for (Sequence* sequence : running_)
-    if (sequence->owed() == 1) order_.push_back(sequence);
+    if (sequence->generates()) order_.push_back(sequence);
   const bool prompts = order_.size() < running_.size() && options_.max_batch_rows > 1;
   const size_t rows = static_cast<size_t>(options_.max_batch_rows - prompts);  // a prompt is never stopped entirely
   if (order_.size() > rows) {
@@ -83,7 +83,7 @@ void Scheduler::plan_decoding() {
   }
 }
 
-/// Even shares for sequences that owe several rows; what short ones leave goes to the longer ones.
+/// Even shares for sequences that owe more rows; what short ones leave goes to the longer ones.
 void Scheduler::plan_prompts(int rows) {
   const int used = planned_rows();
   int left = std::min(std::max(rows, used == 0 ? 1 : 0), options_.max_batch_rows - used);
@@ -91,7 +91,9 @@ void Scheduler::plan_prompts(int rows) {
   order_.clear();
   int scored = 0;
   for (Sequence* sequence : running_) {
-    if (sequence->planned > 0 || (sequence->owed() < 2 && sequence->begun != plans_)) continue;
+    // Who generates and has no row now could not have its first.
+    const bool skipped = sequence->generates() && sequence->planned == 0 && sequence->begun != plans_;
+    if (sequence->planned == sequence->owed() || skipped) continue;
     order_.push_back(sequence);
     scored += sequence->wanted == WantedRows::all_logits;
   }
@@ -100,18 +102,19 @@ void Scheduler::plan_prompts(int rows) {
     order_.resize(static_cast<size_t>(left));
   }
   std::sort(order_.begin(), order_.end(), [](const Sequence* a, const Sequence* b) {
-    return std::pair(a->owed(), a->ticket) < std::pair(b->owed(), b->ticket);
+    return std::pair(a->owed() - a->planned, a->ticket) < std::pair(b->owed() - b->planned, b->ticket);
   });
   int scored_left = options_.max_scored_rows;
   const int scored_each = scored > 0 ? std::max(1, scored_left / scored) : 0;
   for (size_t i = 0; i < order_.size(); i++) {
     Sequence& sequence = *order_[i];
-    int share = std::min(left / static_cast<int>(order_.size() - i), sequence.owed());
+    int share = std::min(left / static_cast<int>(order_.size() - i), sequence.owed() - sequence.planned);
     if (sequence.wanted == WantedRows::all_logits) {
       share = std::min({share, scored_each, scored_left});
       scored_left -= share;
     }
-    sequence.planned = share;
+    share = std::min(share, room_for(sequence) - sequence.planned);
+    sequence.planned += share;
     if (share > 0) sequence.turn = plans_;
     left -= share;
   }
@@ -125,7 +128,7 @@ int Scheduler::planned_rows() const noexcept {
 
 int Scheduler::decoding() const noexcept {
   return static_cast<int>(
-      std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->owed() == 1; }));
+      std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->generates(); }));
 }
 
 std::vector<Sequence*> Scheduler::stalled() const {
@@ -145,6 +148,18 @@ bool Scheduler::grow(Sequence& sequence) noexcept {
   } catch (const std::bad_alloc&) {
     return false;
   }
+}
+
+/// Rows that its blocks have room for, after taking such as are free: nobody is sent back for more rows than one.
+int Scheduler::room_for(Sequence& sequence) noexcept {
+  const int more = blocks_for(sequence.length()) - static_cast<int>(sequence.table.size());
+  const int free = pool_.free_blocks() - set_aside(&sequence);
+  try {
+    if (more > 0 && free > 0) pool_.extend(sequence.table, std::min(more, free));
+  } catch (const std::bad_alloc&) {
+    // Then those that it has must do.
+  }
+  return static_cast<int>(sequence.table.size()) * kBlockTokens - sequence.cached;
 }
 
 /// Sends others back until the blocks are free, but never a better one than `for_whom`: that one goes back itself.

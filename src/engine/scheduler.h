@@ -1,6 +1,7 @@
 // Who runs next. Every running sequence is owed the rows of its tokens that are not cached; a step hands out up to
-// max_batch_rows of them: one to each sequence that generates, then what the caller grants to prompts, shared evenly,
-// so that neither a stream nor a short prompt is held up by a long one. A pure state machine: integers, no clock, no
+// max_batch_rows of them: one to each sequence that generates, then what the caller grants to prompts, shared evenly
+// with tokens that a grammar has added to an answer, so that neither a stream nor a short prompt is held up by a long
+// one. A pure state machine: integers, no clock, no
 // thread.
 //
 // A sequence is admitted when the blocks of all its tokens and the next are free, and holds them from then on. If a
@@ -35,8 +36,8 @@ class Scheduler {
   void add(Sequence&);
   /// Takes a sequence out, wherever it is, and frees its blocks. `forget`: nobody may reuse their content.
   void remove(Sequence&, bool forget) noexcept;
-  /// The next step's rows, `prompt_rows` of them at most for sequences that owe more than one (but one if nobody else
-  /// has any). Sequence i of the batch is planned()[i]. Empty: nobody owes any, or memory ran out.
+  /// The next step's rows, `prompt_rows` of them at most beyond one for each that generates (but one if there is none
+  /// of these). Sequence i of the batch is planned()[i]. Empty: nobody owes any, or memory ran out.
   /// Throws std::bad_alloc; the next plan starts afresh.
   Batch plan(int prompt_rows = INT_MAX);
   const std::vector<Sequence*>& planned() const { return planned_; }
@@ -45,7 +46,7 @@ class Scheduler {
 
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return queue_.size(); }
-  /// Running sequences that owe one row.
+  /// Running sequences that generate.
   int decoding() const noexcept;
   uint64_t preemptions() const { return preemptions_; }
   const std::vector<Sequence*>& running_sequences() const { return running_; }
@@ -60,6 +61,7 @@ class Scheduler {
   void plan_prompts(int rows);
   int planned_rows() const noexcept;
   bool grow(Sequence&) noexcept;
+  int room_for(Sequence&) noexcept;
   bool make_room(Sequence& for_whom, int blocks) noexcept;
   void preempt(Sequence&) noexcept;
   void admit() noexcept;

@@ -25,6 +25,7 @@ struct Sequence {
   int max_length = 0;           // most tokens it may have at its end; 0: its length and one more
   WantedRows wanted = WantedRows::last_logits;
   int results = 0;  // prompt rows whose results were taken, so that they are not wanted again
+  int jumped = 0;   // tokens at the end that came together with the one before them: no row had to choose them
   int priority = 0;
   uint64_t owner = 0, cache_salt = 0;
 
@@ -44,6 +45,8 @@ struct Sequence {
 
   int length() const { return static_cast<int>(tokens.size()); }
   int owed() const { return length() - cached; }
+  /// Everything but what the last choice brought is cached: it is owed a row in every step, as others who generate are.
+  bool generates() const { return owed() > 0 && owed() <= 1 + jumped; }
   int longest() const { return std::max(max_length, length() + 1); }
   /// Rows are only shown if they run, so a sequence that wants all of them cannot take them from the cache.
   bool may_reuse() const { return wanted != WantedRows::all_logits && wanted != WantedRows::all_states; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -244,6 +245,7 @@ class Analysis {
       if (!body.rule.unique) continue;
       changed = true;
       body.different = 0;
+      texts_seen_.clear();
       for (const auto& items : body.rule.prefix) {
         for (const auto& item : items) add_different(item.rule, body, costs);
       }
@@ -270,8 +272,10 @@ class Analysis {
     uint64_t texts = 0;
     std::vector<int64_t> found;
     if (rule->kind == Rule::Kind::texts) {
-      texts = rules_.texts[rule->index].texts.size();
-      for (const std::string& text : rules_.texts[rule->index].texts) found.push_back(tokens(text));
+      for (const std::string& text : rules_.texts[rule->index].texts) {
+        if (texts_seen_.insert(text).second) found.push_back(tokens(text));
+      }
+      texts = found.size();
     } else if (rule->kind == Rule::Kind::text) {
       texts = rules_.terms.count(rule->term, kManyKeys, budget_);
       const uint64_t wanted = std::max<uint64_t>(body.rule.min_items + body.rule.prefix.size(), 1);
@@ -287,6 +291,7 @@ class Analysis {
   Budget& budget_;
   std::vector<std::vector<RuleId>> users_;
   std::vector<bool> empty_;
+  std::set<std::string_view> texts_seen_;  // of the items of the array that is looked at
 };
 
 }  // namespace

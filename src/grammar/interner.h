@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -18,8 +20,11 @@ class Interner {
     if (added) values_.push_back(value);
     return at->second;
   }
+  std::optional<uint32_t> find(const T& value) const {
+    const auto at = ids_.find(value);
+    return at == ids_.end() ? std::nullopt : std::optional(at->second);
+  }
   const T& operator[](uint32_t id) const { return values_[id]; }
-  T& mutable_value(uint32_t id) { return values_[id]; }
   size_t size() const { return values_.size(); }
 
  private:

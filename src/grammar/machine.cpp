@@ -133,14 +133,15 @@ void Machine::run(Closure& closure) {
 }
 
 FrameId Machine::frame(RuleId rule, FrameId parent, uint32_t at, Closure* closure, uint32_t moved, Budget& budget) {
-  const size_t before = frames_.size();
-  const FrameId id = frames_.id({rule, parent, at});
-  if (frames_.size() != before) {
+  const Frame made{rule, parent, at};
+  const auto known = frames_.find(made);
+  // The cost comes first: the budget may end there, and then there must be no frame without one.
+  const int64_t cost = known ? 0 : std::min(kNever, cost_after(made, budget) + frame_costs_[parent]);
+  if (!known) {
     budget.charge(sizeof(Frame) * 3);
-    frame_costs_.push_back(0);
-    const Frame made = frames_[id];
-    frame_costs_[id] = std::min(kNever, cost_after(made, budget) + frame_costs_[parent]);
+    frame_costs_.push_back(cost);
   }
+  const FrameId id = known ? *known : frames_.id(made);
   if (closure != nullptr) closure->made[id] |= moved;
   return id;
 }

@@ -170,6 +170,7 @@ class Machine {
   // machine_array.cpp
   void resume_array(const Frame&, TextId, uint32_t moved, Closure&);
   void offer_items(const Frame&, const ArrayProgress&, uint32_t moved, Closure&);
+  bool has_other(RuleId item, uint32_t set, Budget&);
   int64_t array_cost(const ArrayBody&, const ArrayProgress&);
 
   Rules::State& rules_;
@@ -179,7 +180,7 @@ class Machine {
   Interner<Frame> frames_;
   std::vector<int64_t> frame_costs_;
   Interner<Words> progress_;
-  std::unordered_map<uint32_t, int64_t> plain_sums_;  // by progress: members_to_come() of plain objects
+  std::unordered_map<uint64_t, int64_t> plain_sums_;  // by rule and progress: members_to_come() of plain objects
   std::vector<StateData> states_;
   std::unordered_map<uint64_t, std::vector<StateId>> state_ids_;  // by hash of positions
   Interner<Text> texts_;

@@ -16,13 +16,38 @@ void Machine::resume_array(const Frame& made, TextId text, uint32_t moved, Closu
   }
   if (opened) return offer_items(made, progress, moved, closure);
   const auto& items = items_at(body, progress.index);
-  if (std::none_of(items.begin(), items.end(),
-                   [&](const auto& item) { return may_come(body, progress, item, costs_); })) {
-    return;
-  }
+  const auto possible = [&](const ArrayRule::Item& item) {
+    return may_come(body, progress, item, costs_) &&
+           (!body.rule.unique || has_other(item.rule, progress.items_seen, closure.budget));
+  };
+  if (std::none_of(items.begin(), items.end(), possible)) return;
   progress.phase = Phase::comma;
   const FrameId next = frame(made.rule, made.parent, progress_.id(progress.pack()), &closure, moved, closure.budget);
   closure.add(Work::Kind::enter, body.marks.comma, next, 0, 0);
+}
+
+/// Whether the rule, which is made of texts, has one that is not in the set.
+bool Machine::has_other(RuleId item, uint32_t set, Budget& budget) {
+  std::vector<RuleId> open{item};
+  while (!open.empty()) {
+    budget.step();
+    Position position{.rule = open.back()};
+    open.pop_back();
+    const Rule& rule = rules_.rules[position.rule];
+    if (costs_[position.rule] >= kNever) continue;
+    if (rule.kind == Rule::Kind::alias) open.push_back(rule.index);
+    open.insert(open.end(), rule.parts.begin(), rule.parts.end());
+    if (rule.kind != Rule::Kind::text && rule.kind != Rule::Kind::texts) continue;
+    if (rule.kind == Rule::Kind::text) {
+      position.a = lexemes_.start(rule.term, rule.encoding);
+    } else {
+      position.kind = Position::Kind::texts;
+      position.b = static_cast<uint32_t>(rules_.texts[rule.index].texts.size());
+    }
+    keep_text(position, set);
+    if (alive(position, budget)) return true;
+  }
+  return false;
 }
 
 void Machine::offer_items(const Frame& made, const ArrayProgress& progress, uint32_t moved, Closure& closure) {

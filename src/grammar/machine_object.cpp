@@ -131,7 +131,7 @@ int64_t Machine::key_cost(const Position& position) {
   // In a plain object what must still come is a sum, which one member's coming lowers by its own share.
   int64_t sum = 0;
   if (body.plain) {
-    const auto [known, added] = plain_sums_.try_emplace(at);
+    const auto [known, added] = plain_sums_.try_emplace(uint64_t{position.rule} << 32 | at);
     if (added) known->second = members_to_come(body, progress, 0, costs_);
     sum = known->second;
   }

@@ -7,12 +7,24 @@ namespace lancet {
 namespace {
 
 constexpr int64_t kNoLimit = kNever;
-constexpr uint32_t kClipBytes = 24;  // slices are shared by strings that differ only further away than this
-
 constexpr int64_t kWithinCharacter = 4;  // bytes that a token may leave of a character: \\u00xx
 
 // How much dearer the next text can be because the one that is read now is excluded, which a shared mask does not know.
 constexpr int64_t kOneMoreExcluded = 16;
+
+/// The state to which most bytes lead.
+Lexemes::State usual_next(const Lexemes::Row& row) {
+  Lexemes::Row sorted = row;
+  std::sort(sorted.begin(), sorted.end());
+  Lexemes::State best = 0;
+  std::ptrdiff_t most = 0;
+  for (auto at = sorted.begin(); at != sorted.end();) {
+    const auto end = std::upper_bound(at, sorted.end(), *at);
+    if (*at != 0 && end - at > most) most = end - at, best = *at;
+    at = end;
+  }
+  return best;
+}
 
 void unite(TokenMask& into, const TokenMask& from) {
   for (size_t i = 0; i < into.words().size(); ++i) into.words()[i] |= from.words()[i];
@@ -125,10 +137,65 @@ void Masks::walk(StateId from, uint32_t begin, uint32_t end, uint32_t depth, Wal
 }
 
 const Masks::Slice& Masks::slice(Lexemes::State state, Budget& budget) {
-  const Lexemes::State clipped = machine_.lexemes().clipped(state, kClipBytes);
-  const auto [at, added] = slices_.try_emplace(clipped);
-  if (added) scan_string(clipped, kNoLimit, at->second, budget);
-  return at->second;
+  Lexemes& lexemes = machine_.lexemes();
+  // Shared by all strings that differ only further away than any token reaches.
+  const Lexemes::State clipped = lexemes.clipped(state, static_cast<uint32_t>(machine_.trie().longest()));
+  if (const auto at = slices_.find(clipped); at != slices_.end()) return at->second;
+  Slice made;
+  made.cost = lexemes.cost(clipped, budget);
+  const auto lengths = lexemes.at_character(clipped) ? machine_.rules().terms.any_of_length(lexemes.term(clipped))
+                                                     : std::optional<TermPool::Lengths>();
+  const Lexemes::State usual = usual_next(lexemes.row(clipped, budget));
+  if (lengths) {
+    fill_by_length(*lengths, made);
+    made.worst = std::min(kNever, made.cost + kWithinCharacter);
+  } else if (usual != clipped && usual != 0 && usual_next(lexemes.row(usual, budget)) == usual) {
+    scan_difference(clipped, usual, slice(usual, budget), made, budget);
+  } else {
+    scan_string(clipped, kNoLimit, made, budget);
+  }
+  return slices_.emplace(clipped, std::move(made)).first->second;
+}
+
+/// The slice of `from` out of that of `other`: the trie is walked in both states at once, and where they have become
+/// the same nothing below differs.
+void Masks::scan_difference(Lexemes::State from, Lexemes::State other, const Slice& known, Slice& slice,
+                            Budget& budget) {
+  static constexpr Lexemes::Row kNowhere = {};
+  Lexemes& lexemes = machine_.lexemes();
+  const TokenTrie& trie = machine_.trie();
+  const auto nodes = trie.nodes();
+  slice.stay = known.stay;
+  slice.worst = std::max(known.worst, slice.cost);
+  std::vector<std::pair<const Lexemes::Row*, const Lexemes::Row*>> path(static_cast<size_t>(trie.longest()) + 1);
+  path[0] = {&lexemes.row(from, budget), &lexemes.row(other, budget)};
+  auto exit = known.exits.begin();
+  for (uint32_t i = 0; i < nodes.size();) {
+    const TokenTrie::Node& node = nodes[i];
+    const auto [row, other_row] = path[node.depth - 1u];
+    const Lexemes::State to = (*row)[node.byte], other_to = (*other_row)[node.byte];
+    budget.step();
+    if (to == other_to) {
+      for (i = node.end; exit != known.exits.end() && *exit < i; ++exit) slice.exits.push_back(*exit);
+      continue;
+    }
+    const bool other_done = exit != known.exits.end() && *exit == i;
+    if (other_done) ++exit;
+    const int64_t cost = to == 0 ? kNever : lexemes.cost(to, budget);
+    const bool done = to != 0 && cost == 0 && lexemes.is_done(to);
+    const uint32_t kept = to == 0 ? node.first : node.last;  // tokens from here to the end of the subtree are to go
+    for (uint32_t t = node.first; t < kept; ++t) slice.stay.set(trie.ids()[t]);
+    if (kept > node.first) slice.worst = std::max(slice.worst, cost);
+    if (done && node.end > i + 1) slice.exits.push_back(i);
+    if (to == 0 || done) {
+      for (uint32_t t = kept; t < nodes[node.end - 1].last; ++t) slice.stay.clear(trie.ids()[t]);
+      for (i = node.end; exit != known.exits.end() && *exit < i; ++exit) {}
+      continue;
+    }
+    const bool other_ends = other_to == 0 || other_done;
+    path[node.depth] = {&lexemes.row(to, budget), other_ends ? &kNowhere : &lexemes.row(other_to, budget)};
+    ++i;
+  }
 }
 
 /// The slice of a string of which only the length is bounded, from what the vocabulary knows about all strings.

@@ -47,6 +47,7 @@ class Masks {
   const Slice& slice(Lexemes::State, Budget&);
   void fill_by_length(TermPool::Lengths, Slice&) const;
   void scan_string(Lexemes::State, int64_t limit, Slice&, Budget&);
+  void scan_difference(Lexemes::State from, Lexemes::State other, const Slice& known, Slice&, Budget&);
   void compute_string(const Position&, Walk&);
   void leave_string(const Position&, const Slice&, Walk&);
   void remove_excluded(const Position&, Walk&);

@@ -130,7 +130,7 @@ std::span<const float> Decoder::forward(const Batch& batch) {
   states_ = backend_.read(final_states(x, batch.state_rows));
   const Matrix last = final_states(x, batch.logit_rows);
   const Matrix logits = backend_.scratch(last.rows, config_.vocabulary);
-  backend_.matmul(last, {{logits, output_}});
+  backend_.matmul(last, {{logits, output_, batch.wanted}});
   return backend_.read(logits);
 }
 

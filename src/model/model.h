@@ -26,7 +26,8 @@ class Model {
   virtual ~Model() = default;
   virtual ModelLimits limits() const = 0;
   virtual void allocate_cache(int blocks) = 0;  // once, before the first forward
-  /// Logits of batch.logit_rows, [logit_rows, vocabulary] row-major; valid until the next call.
+  /// Logits of batch.logit_rows, [logit_rows, vocabulary] row-major; valid until the next call. If batch.wanted names
+  /// tokens, only their columns mean anything; these are the same as without.
   virtual std::span<const float> forward(const Batch&) = 0;
   /// Final states of the last forward's batch.state_rows, after the output norm: [state_rows, hidden] row-major; valid
   /// until the next forward.

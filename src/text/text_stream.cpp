@@ -10,7 +10,8 @@
 
 namespace lancet {
 
-TextStream::TextStream(std::vector<std::string> stop) : stop_(std::move(stop)) {
+TextStream::TextStream(std::vector<std::string> stop, std::function<bool(size_t)> may_stop)
+    : stop_(std::move(stop)), may_stop_(std::move(may_stop)) {
   for (const std::string& text : stop_) CHECK(!text.empty());
 }
 
@@ -29,7 +30,9 @@ std::string TextStream::finish() {
 }
 
 std::string TextStream::take_certain(size_t complete) {
-  pending_ += utf8_lossy(std::string_view(raw_).substr(0, complete));
+  const std::string text = utf8_lossy(std::string_view(raw_).substr(0, complete));
+  replaced_ |= text != std::string_view(raw_).substr(0, complete);
+  pending_ += text;
   raw_.erase(0, complete);
   if (cut_at_stop()) {
     raw_.clear();
@@ -37,13 +40,21 @@ std::string TextStream::take_certain(size_t complete) {
   }
   std::string out = pending_.substr(0, pending_.size() - held_back());
   pending_.erase(0, out.size());
+  given_ += out.size();
   return out;
+}
+
+size_t TextStream::find_stop(const std::string& text) const {
+  size_t begin = pending_.find(text);
+  if (!may_stop_) return begin;
+  while (begin != std::string::npos && (replaced_ || !may_stop_(given_ + begin))) begin = pending_.find(text, begin + 1);
+  return begin;
 }
 
 bool TextStream::cut_at_stop() {
   size_t best_begin = std::string::npos, best_end = std::string::npos;
   for (const std::string& text : stop_) {
-    const size_t begin = pending_.find(text);
+    const size_t begin = find_stop(text);
     if (begin == std::string::npos) continue;
     const size_t end = begin + text.size();
     if (end > best_end || (end == best_end && begin >= best_begin)) continue;

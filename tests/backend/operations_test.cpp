@@ -115,6 +115,32 @@ TEST(CpuBackend, ProductsOfOneCallShareTheirInput) {
   EXPECT_TRUE(std::ranges::equal(backend->read(out_b), alone_b));
 }
 
+TEST(CpuBackend, TheOnlyRowsThatAreWantedHaveTheBitsOfAll) {
+  const std::vector<std::vector<int32_t>> lists = {{0}, {199}, {15, 16}, {1, 2, 40, 79, 80, 96, 112, 128, 130, 198}};
+  for (const bool exact : {true, false}) {
+    for (const WeightUse use : {WeightUse::product, WeightUse::head}) {
+      for (const Format format : {Format::f32, Format::bf16, Format::f8_e4m3, Format::q8_0}) {
+        const OwnedTensor stored = random_tensor(format, 200, 192, 15);
+        const auto backend = make_cpu_backend({.threads = 2, .kernels = "", .exact = exact});
+        const Weight weight = backend->place(stored.stored, use);
+        const auto x = random_floats(3 * 192, 16);
+        const auto all = multiplied(*backend, weight, 3, x);
+        for (const std::vector<int32_t>& only : lists) {
+          const Batch batch = bare_rows(3);
+          backend->begin_step(batch);
+          const Matrix out = backend->scratch(3, 200);
+          backend->matmul(filled(*backend, 3, 192, x), {{out, weight, only}});
+          const auto some = backend->read(out);
+          for (size_t token = 0; token < 3; token++)
+            for (const int32_t row : only)
+              ASSERT_EQ(some[token * 200 + static_cast<size_t>(row)], all[token * 200 + static_cast<size_t>(row)])
+                  << format_name(format) << ", row " << row;
+        }
+      }
+    }
+  }
+}
+
 TEST(CpuBackend, MatmulOfARowDependsOnThatRowOnly) {
   for (const bool exact : {true, false}) {
     for (const Format format : {Format::f32, Format::bf16, Format::f8_e4m3, Format::q8_0}) {

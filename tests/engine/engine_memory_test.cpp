@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "engine/failing_allocator.h"
+#include "engine/grammar_world.h"
 #include "engine/outcome.h"
 #include "support/hash_model.h"
 
@@ -38,6 +39,15 @@ std::vector<GenerationRequest> requests() {
   list[1].prompt_scores = true;
   list[2].kind = GenerationKind::mean_state;
   list[3].prompt = list[0].prompt;
+  // One that a grammar constrains, with tokens that it forces, and a stop string. The grammar is new each time: what
+  // fails in it must not be seen by others.
+  list.push_back({.prompt = random_tokens(random, 30), .sampling = {.temperature = 2}, .stop = {"e"}, .max_tokens = 30});
+  list.back().grammar = test::make_grammar(
+      [](Rules& rules) {
+        const RuleId words = rules.texts({"true", "the", "content"});
+        return rules.repeat(rules.sequence({rules.literal("<"), words, rules.literal(">")}), 2, 9);
+      },
+      tokenizer());
   return list;
 }
 

@@ -41,6 +41,52 @@ TEST(Scheduler, SequencesThatOweOneRowComeBeforePromptChunks) {
   EXPECT_EQ(batch.logit_rows, (std::vector<int32_t>{0}));
 }
 
+TEST(Scheduler, TokensThatCameTogetherAreReadTogetherButHoldUpNobody) {
+  BlockPool pool(64);
+  Scheduler scheduler(pool, {.max_batch_rows = 64});
+  Sequence first = sequence_of(15), second = sequence_of(5, 1000), prompt = sequence_of(200, 2000);
+  scheduler.add(first);
+  scheduler.add(second);
+  scheduler.plan();
+  finish_step(scheduler);
+  first.tokens.insert(first.tokens.end(), 30, 9);  // two blocks more than it was admitted with
+  first.jumped = 30;
+  EXPECT_EQ(scheduler.decoding(), 2);
+  Batch batch = scheduler.plan(0);  // no rows for prompts: both go on, by one
+  EXPECT_EQ(batch.rows(), 2);
+  EXPECT_EQ(batch.logit_rows, (std::vector<int32_t>{1}));
+  finish_step(scheduler);
+  scheduler.add(prompt);
+  batch = scheduler.plan(20);
+  EXPECT_EQ(first.planned, 11);
+  EXPECT_EQ(second.planned, 1);
+  EXPECT_EQ(prompt.planned, 10);
+  finish_step(scheduler);
+  batch = scheduler.plan();
+  EXPECT_EQ(first.owed(), 19);
+  EXPECT_EQ(first.planned, 19);
+  EXPECT_EQ(batch.logit_rows, (std::vector<int32_t>{18, 19}));
+  for (Sequence* sequence : {&first, &second, &prompt}) scheduler.remove(*sequence, false);
+  EXPECT_EQ(pool.free_blocks(), 64);
+}
+
+TEST(Scheduler, NobodyIsSentBackForMoreRowsThanOne) {
+  BlockPool pool(4);
+  Scheduler scheduler(pool, {.prefix_reuse = false});
+  Sequence first = sequence_of(15), second = sequence_of(31, 1000);
+  scheduler.add(first);
+  scheduler.add(second);
+  scheduler.plan();
+  finish_step(scheduler);
+  first.tokens.insert(first.tokens.end(), 40, 9);  // four blocks altogether; one is its own, one more is free
+  first.jumped = 40;
+  scheduler.plan();
+  EXPECT_EQ(first.planned, 17);
+  EXPECT_EQ(second.planned, 1);
+  EXPECT_EQ(scheduler.preemptions(), 0u);
+  for (Sequence* sequence : {&first, &second}) scheduler.remove(*sequence, false);
+}
+
 TEST(Scheduler, ABatchSaysWhereEveryRowGoes) {
   BlockPool pool(8);
   Scheduler scheduler(pool, {.max_batch_rows = 64});

@@ -94,7 +94,10 @@ TEST(Simulation, AForgottenCancelIsNoticed) { EXPECT_EQ(broken_by(Planted::forgo
 TEST(Simulation, AWrongOrderIsNoticed) { EXPECT_EQ(broken_by(Planted::wrong_order), "order"); }
 TEST(Simulation, StaleContentIsNoticed) { EXPECT_EQ(broken_by(Planted::stale_content), "content"); }
 TEST(Simulation, MixedSaltsAreNoticed) { EXPECT_EQ(broken_by(Planted::mixed_salts), "content"); }
-TEST(Simulation, ALostRequestIsNoticed) { EXPECT_EQ(broken_by(Planted::lost_request), "places"); }
+TEST(Simulation, ALostRequestIsNoticed) {
+  const std::string broken = broken_by(Planted::lost_request);
+  EXPECT_TRUE(broken == "places" || broken == "batch") << broken;  // the latter if it was the only one
+}
 TEST(Simulation, PromptsBeyondTheirGrantAreNoticed) { EXPECT_EQ(broken_by(Planted::unbounded_prompts), "budget"); }
 
 TEST(Simulation, AnOwnerWhoNeverHasATurnIsNoticed) {

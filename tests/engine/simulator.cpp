@@ -168,7 +168,10 @@ void Simulator::run(const Batch& batch) {
       finish(request, false);
     } else {
       request.wanted = WantedRows::last_logits;
-      request.tokens.push_back(static_cast<TokenId>(random_.below(1000)));
+      // Now and then a grammar adds what must follow.
+      const int room = request.length_at_end - request.length() - 1;
+      request.jumped = random_.below(4) == 0 ? std::min(room, static_cast<int>(random_.below(24))) : 0;
+      for (int i = 0; i <= request.jumped; i++) request.tokens.push_back(static_cast<TokenId>(random_.below(1000)));
       extend_chain(request);
     }
   }
@@ -249,7 +252,7 @@ Simulator::Problem Simulator::check_batch(const Batch& batch, int granted, int d
     const SequenceRows& rows = batch.sequences[i];
     if (rows.rows < 1 || rows.rows > sequence.owed() || rows.context != sequence.cached + rows.rows)
       return fmt::format("batch: request {} has {} rows of {} owed", sequence.ticket, rows.rows, sequence.owed());
-    if (sequence.owed() > 1 || sequence.begun != sequence.admission) prompt_rows += rows.rows;
+    prompt_rows += rows.rows - (sequence.generates() && sequence.begun == sequence.admission);
     const int end = rows.first_row + rows.rows;
     const bool last = rows.context == sequence.length() && sequence.wanted != WantedRows::all_states;
     size_t here = 0;

@@ -89,6 +89,27 @@ TEST(Decoder, OnlyTheWantedRowsCostLogits) {
   EXPECT_TRUE(std::equal(two.begin() + 200, two.end(), all.begin() + 19 * 200));
 }
 
+TEST(Decoder, WantedTokensHaveTheBitsOfTheWholeHead) {
+  const RandomCheckpoint checkpoint;
+  const auto tokens = random_tokens(9, 200);
+  const std::vector<std::vector<TokenId>> lists = {{0}, {199}, {3, 15, 16, 17, 31, 90, 198}, {64, 65, 127, 128}};
+  for (const BackendOptions& options : kArithmetics) {
+    Runner runner(checkpoint, options);
+    const Logits whole = runner.logits(tokens);
+    for (const auto& wanted : lists) {
+      Sequence sequence{tokens, {0}};
+      Sequence* const only[] = {&sequence};
+      Batch batch = next_rows(only, 9);
+      batch.wanted = wanted;
+      const auto some = runner.model().forward(batch);
+      ASSERT_EQ(some.size(), whole.size());
+      for (size_t row = 0; row < 9; row++)
+        for (const TokenId id : wanted)
+          EXPECT_EQ(some[row * 200 + static_cast<size_t>(id)], whole[row * 200 + static_cast<size_t>(id)]) << id;
+    }
+  }
+}
+
 TEST(Decoder, StepWithoutWantedLogitsStillFillsTheCache) {
   const RandomCheckpoint checkpoint;
   Runner runner(checkpoint, kArithmetics[1]);

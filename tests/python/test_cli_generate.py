@@ -86,3 +86,38 @@ def test_score_of_a_file_is_score_of_its_text(lancet, tiny, tmp_path):
     (tmp_path / "text.txt").write_text("The server reads\nthe weights.")
     a = lancet.json("score", "-m", tiny / "fp8", "-f", tmp_path / "text.txt")
     assert a == lancet.json("score", "-m", tiny / "fp8", "-p", "The server reads\nthe weights.")
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Oslo", "Bergen"]}, "note": {"type": "string"}, "count": {"type": "integer"}},
+    "required": ["city", "note", "count"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("count", [30, 60, 200])
+def test_a_schema_makes_every_answer_valid_json(lancet, tiny, tmp_path, count):
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(SCHEMA))
+    for seed in range(5):
+        flags = ("--schema", file, "--temperature", 2, "--seed", seed)
+        got = generate(lancet, tiny / "fp8", *flags, count=count)
+        value = json.loads(got["text"])
+        assert value.keys() == {"city", "note", "count"} and value["city"] in ("Oslo", "Bergen")
+        assert isinstance(value["note"], str) and isinstance(value["count"], int)
+        assert len(got["tokens"]) <= count
+        assert got["tokens"] == generate(lancet, tiny / "fp8", *flags, "--no-jump", count=count)["tokens"]
+
+
+def test_a_choice_is_one_of_the_choices(lancet, tiny):
+    flags = ("--choice", "yes, please", "--choice", "no", "--temperature", 0)
+    got = generate(lancet, tiny / "fp8", *flags)
+    assert got["text"] in ("yes, please", "no") and got["finish_reason"] == "stop"
+
+
+def test_too_few_tokens_for_a_schema_are_refused_with_numbers(lancet, tiny, tmp_path):
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(SCHEMA))
+    done = lancet.run("generate", "-m", tiny / "fp8", "--tokens", comma(IDS), "-n", 3, "--schema", file)
+    assert done.returncode != 0 and b"max_tokens is 3" in done.stderr

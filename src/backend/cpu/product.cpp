@@ -160,6 +160,28 @@ int64_t scratch_floats(const Weight& weight, int64_t tokens) {
   return results + (weight.panels->bytes + pack_scratch_bytes(weight, *weight.panels) + 3) / 4;
 }
 
+void cut_all(const Product& product, std::vector<Piece>& pieces) {
+  for (int64_t begin = 0; begin < product.weight.rows; begin += kPieceRows)
+    pieces.push_back({&product, begin, std::min<int64_t>(begin + kPieceRows, product.weight.rows)});
+}
+
+/// The panels that the wanted rows are in; neighbours together.
+void cut_only(const Product& product, std::vector<Piece>& pieces) {
+  const size_t first = pieces.size();
+  for (const int64_t row : product.only) {
+    CHECK(row >= 0 && row < product.weight.rows);
+    const int64_t begin = row / kPanelRows * kPanelRows;
+    const int64_t end = std::min<int64_t>(begin + kPanelRows, product.weight.rows);
+    const bool more = pieces.size() > first;
+    if (more && begin < pieces.back().end) continue;
+    if (more && begin == pieces.back().end && begin - pieces.back().begin < kPieceRows) {
+      pieces.back().end = end;
+    } else {
+      pieces.push_back({&product, begin, end});
+    }
+  }
+}
+
 }  // namespace
 
 void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
@@ -182,11 +204,7 @@ void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
 
   std::vector<Piece> pieces;
   pieces.reserve(static_cast<size_t>(row_count / kPieceRows) + products.size());
-  for (const Product& product : products) {
-    for (int64_t begin = 0; begin < product.weight.rows; begin += kPieceRows) {
-      pieces.push_back({&product, begin, std::min<int64_t>(begin + kPieceRows, product.weight.rows)});
-    }
-  }
+  for (const Product& product : products) product.only.empty() ? cut_all(product, pieces) : cut_only(product, pieces);
   const int64_t scratch_stride = (floats + 15) / 16 * 16;
   float* scratch = core.arena.array<float>(static_cast<size_t>(scratch_stride * core.pool.threads()));
   for_each_item(core.pool, static_cast<int64_t>(pieces.size()), [&](int64_t worker, int64_t item) {
