@@ -144,8 +144,8 @@ struct PanelQ6_K {
 template <class Read>
 struct Int8Panels {
   static constexpr Format kFormat = Read::kFormat;
-  static constexpr int kGroup = 12;  // 12 dot products and 12 sums leave 8 registers
-  static constexpr int kFew = 0;     // the dot products of several blocks overlap anyway
+  static constexpr int kGroup = 12;                        // 12 dot products and 12 sums leave 8 registers
+  static constexpr int panels_together(int) { return 1; }  // the dot products of several blocks overlap anyway
   static constexpr int kStretchBytes = panel_stretch(kFormat).bytes;
   template <int T, int P>
   static void run(const PanelGroup& group);
