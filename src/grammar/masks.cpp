@@ -74,14 +74,9 @@ const Masks::Entry& Masks::of_position(const Position& position, Budget& budget)
   if (const auto at = entries_.find(alone); at != entries_.end()) return at->second;
   Entry entry{TokenMask(machine_.trie().size())};
   Walk walk{entry, kNoLimit, budget};
-  const bool kept = position.kind == Position::Kind::text && machine_.lexemes().in_json_string(position.a) &&
-                    position.text != 0 && position.text != kUnknownText;
-  if (kept) {
+  if (is_kept(position)) {
     // As if nothing were excluded, which is shared; then what is excluded here is taken out.
-    Position any = position;
-    any.text = kUnknownText;
-    any.excluded = any.low = any.high = 0;
-    const Entry& shared = of_position(any, budget);
+    const Entry& shared = of_position(of_unknown_text(position), budget);
     if (position.excluded == 0 && shared.suspects.empty()) return shared;
     entry = shared;
     remove_excluded(position, walk);
@@ -106,7 +101,7 @@ void Masks::compute(const Position& position, Walk& walk) {
       walk.into.mask.set(static_cast<TokenId>(machine_.rules().rules[position.rule].index));
       walk.into.worst = std::max(walk.into.worst, cost);
     }
-  } else if ((position.text == 0 || walk.limit == kNoLimit) && in_string(machine_.lexemes(), position)) {
+  } else if (in_string(machine_.lexemes(), position)) {
     compute_string(position, walk);
   } else {
     this->walk(machine_.alone(position), 0, static_cast<uint32_t>(machine_.trie().nodes().size()), 0, walk);
@@ -316,6 +311,49 @@ void Masks::remove_excluded(const Position& position, Walk& walk) {
   }
 }
 
+/// A JSON string whose text matters later and is known.
+bool Masks::is_kept(const Position& position) const {
+  return position.kind == Position::Kind::text && position.text != 0 && position.text != kUnknownText &&
+         machine_.lexemes().in_json_string(position.a);
+}
+
+Position Masks::of_unknown_text(Position position) {
+  position.text = kUnknownText;
+  position.excluded = position.low = position.high = 0;
+  return position;
+}
+
+/// Takes out the tokens that cost more than the limit because of what is excluded: now, or once the string is closed.
+void Masks::limit_kept(const Position& position, Walk& walk) {
+  const TokenTrie& trie = machine_.trie();
+  const StateId alone = machine_.alone(position);
+  for (const TokenId id : trie.quoting()) {
+    if (!walk.into.mask.test(id)) continue;
+    StateId state = alone;
+    for (const char c : trie.bytes(id)) state = machine_.next(state, static_cast<uint8_t>(c), walk.budget);
+    if (machine_.cost(state, walk.budget) > walk.limit) walk.into.mask.clear(id);
+  }
+  const uint32_t read = machine_.text_bytes(position.text);
+  for (uint32_t i = position.low; i < position.high; ++i) {
+    const std::string rest = machine_.excluded(position.excluded).texts[i].substr(read);
+    Position at = position;
+    uint32_t begin = 0, end = static_cast<uint32_t>(trie.nodes().size());
+    for (const char c : rest) {
+      const auto byte = static_cast<uint8_t>(c);
+      const uint32_t node = trie.child(begin, end, byte);
+      at.a = machine_.lexemes().next(at.a, byte, walk.budget);
+      if (node == end || at.a == 0 || machine_.lexemes().is_done(at.a)) break;
+      machine_.follow_text(at, byte);
+      const TokenTrie::Node& here = trie.nodes()[node];
+      if (here.first != here.last && machine_.cost(at, walk.budget) > walk.limit) {
+        for (uint32_t t = here.first; t < here.last; ++t) walk.into.mask.clear(trie.ids()[t]);
+      }
+      begin = node + 1;
+      end = here.end;
+    }
+  }
+}
+
 void Masks::remove_false_suspects(const Position& position, Entry& entry, Budget& budget) {
   for (const TokenId id : entry.suspects) {
     StateId state = machine_.alone(position);
@@ -338,7 +376,8 @@ const TokenMask& Masks::within(StateId state, int64_t tokens_left, Budget& budge
     for (const Position& position : positions) {
       Entry part{TokenMask(machine_.trie().size())};
       Walk walk{part, limit, budget};
-      compute(position, walk);
+      compute(is_kept(position) ? of_unknown_text(position) : position, walk);
+      if (is_kept(position)) limit_kept(position, walk);
       unite(limited_.mask, part.mask);
     }
     for (size_t i = 0; i < limited_.mask.words().size(); ++i) limited_.mask.words()[i] &= allowed.words()[i];
