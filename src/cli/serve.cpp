@@ -55,6 +55,10 @@ class Serve : public Command {
         "the free memory",
         0, INT32_MAX);
     flags.add("--alias", alias_, "name of the model in answers");
+    flags.choice("--dialect", dialect_,
+                 "calls in the text of answers, for clients that read nothing else: what a system prompt shows, none, or "
+                 "one by name",
+                 {"auto", "none", "scalpel"});
     flags.add("--api-key-file", key_file_, "file with the API keys that requests must have, one a line");
     flags.add("--allow-host", server_.access.allow_hosts, "a name that the server answers to; may be repeated");
     flags.add("--allow-origin", server_.access.allow_origins,
@@ -174,14 +178,15 @@ class Serve : public Command {
             .system_fingerprint = system_fingerprint(loaded),
             .created = created_,
             .kernels = loaded.backend->description(),
-            .chat_template_text = std::string(loaded.checkpoint->chat_template())};
+            .chat_template_text = std::string(loaded.checkpoint->chat_template()),
+            .dialect = dialect_};
   }
 
   ModelFlags model_;
   ServerOptions server_;
   ServeFlags operation_;
   int port_ = 8111, context_ = 0, parallel_ = 4, cache_tokens_ = 0;
-  std::string alias_, key_file_;
+  std::string alias_, key_file_, dialect_ = "auto";
   bool insecure_public_ = false;
   std::optional<MemoryPlan> memory_;
   int64_t created_ = static_cast<int64_t>(std::time(nullptr));

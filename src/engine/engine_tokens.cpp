@@ -8,6 +8,13 @@
 #include "engine/repeats.h"
 
 namespace lancet {
+namespace {
+
+bool shows(const GenerationRequest& request, TokenId token) {
+  return std::binary_search(request.show_tokens.begin(), request.show_tokens.end(), token);
+}
+
+}  // namespace
 
 /// Before a request is queued: what its grammar says of the first token, and tokens that come before any choice.
 void Engine::State::constrain(Running& running) {
@@ -76,6 +83,11 @@ std::optional<Ending> Engine::State::tell_token(Running& running, TextDelta& del
   const TokenId token = running.tokens[static_cast<size_t>(running.prompt_tokens + running.told)];
   const bool ends = running.ends_with(token);
   delta.text += take_text(running, token, ends);
+  if (shows(request, token)) {
+    running.unfinished.clear();
+    delta.text += running.told < request.min_tokens ? running.first_text.flush() : running.text.flush();
+    if (!running.text.stopped_by()) delta.shown.push_back({delta.text.size(), token});
+  }
   delta.tokens.push_back(token);
   running.told++;
   const Constraint* constraint = running.constraint ? &*running.constraint : nullptr;

@@ -44,6 +44,7 @@ struct GenerationRequest {
   bool ignore_eos = false;
   bool prompt_scores = false;  // first a PromptScores event; sampling.top_logprobs >= 0
   RepetitionRule repetition;
+  std::vector<TokenId> show_tokens;  // control tokens that deltas tell of, ascending
   /// The whole answer is a text of this grammar; null: any text. engine/constraint.h says what prevails where the other
   /// members disagree with it. Of its tokens those that have no alternative are not chosen one by one, unless scores are
   /// asked for. Used by the engine's thread alone once the request was submitted, so requests of one engine may share it.
@@ -69,11 +70,18 @@ struct TokenScore {
   std::vector<std::pair<TokenId, float>> top;  // likeliest first
 };
 
+/// A control token of GenerationRequest::show_tokens, and the bytes of the delta's text in front of it.
+struct ShownToken {
+  size_t at = 0;
+  TokenId token = 0;
+};
+
 /// Text that became certain, with the tokens decided since the last delta (their text may still be held back).
 struct TextDelta {
   std::string text;  // whole UTF-8 characters; may be empty
   std::vector<TokenId> tokens;
   std::vector<TokenScore> scores;  // parallel to tokens if the request asked for them, else empty
+  std::vector<ShownToken> shown;
 };
 
 /// Log-probabilities of the prompt's own tokens, once, before any delta. The first token has none: its score is NaN.

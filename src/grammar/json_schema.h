@@ -13,7 +13,8 @@ namespace lancet {
 
 struct SchemaOptions {
   Spacing spacing = Spacing::flexible;
-  bool any_order = false;  // members of objects in any order; else as the schema gives them
+  bool any_order = false;    // members of objects in any order; else as the schema gives them
+  bool whole_plain = false;  // whole numbers without a fraction: many programs do not take 5.0 for an integer
 };
 
 struct SchemaNote {

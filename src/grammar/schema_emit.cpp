@@ -60,6 +60,14 @@ Term SchemaEmitter::plain_numerals() {
   return *plain_numerals_;
 }
 
+Term SchemaEmitter::without_zero_fraction() {
+  if (!without_zero_fraction_) {
+    const Term zeros = parse_regex(rules_.terms(), "[^.]*\\.0+", RegexUse::whole, logic_.budget());
+    without_zero_fraction_ = rules_.terms().complement(zeros);
+  }
+  return *without_zero_fraction_;
+}
+
 void SchemaEmitter::add_scalars(const Wanted& wanted, std::vector<RuleId>& ways) {
   const Scalars scalars = scalars_.of(wanted.goal);
   std::vector<std::string> texts;
@@ -80,6 +88,7 @@ void SchemaEmitter::add_scalars(const Wanted& wanted, std::vector<RuleId>& ways)
   if (wanted.once) {
     numbers = scalars.numbers.all ? plain_numerals() : rules_.terms().both({scalars.numbers.term, plain_numerals()});
   }
+  if (options_.whole_plain && !scalars.numbers.all) numbers = rules_.terms().both({numbers, without_zero_fraction()});
   if (!scalars_.is_empty(numbers)) ways.push_back(rules_.text(numbers, Encoding::utf8));
 }
 

@@ -47,6 +47,7 @@ class SchemaEmitter {
   void add_scalars(const Wanted&, std::vector<RuleId>& ways);
   RuleId any_value();
   Term plain_numerals();
+  Term without_zero_fraction();
 
   std::optional<RuleId> object(ObjectShape&);
   ObjectPlan plan(const ObjectShape&);
@@ -71,7 +72,7 @@ class SchemaEmitter {
   std::vector<Wanted> waiting_;
   std::map<Goal, bool> structured_;
   std::optional<RuleId> any_value_;
-  std::optional<Term> plain_numerals_;
+  std::optional<Term> plain_numerals_, without_zero_fraction_;
 };
 
 }  // namespace lancet

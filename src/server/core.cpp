@@ -21,7 +21,7 @@ ServerCore::ServerCore(ServerOptions given)
     : options(std::move(given)),
       access(options.access, options.host),
       workers(static_cast<size_t>(std::max(1, options.worker_threads))),
-      holder(options.sleep_after_s,
+      holder(options.sleep_after_s, options.limits.grammar_cache_bytes,
              [this](std::function<void()> work) { boost::asio::post(workers, std::move(work)); }) {}
 
 std::string ServerCore::health_problem() const {

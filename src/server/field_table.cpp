@@ -26,19 +26,11 @@ constexpr Neutral kEmpty{[](const json::value& v) {
                                   (v.is_array() && v.get_array().empty()) || (v.is_string() && v.get_string().empty());
                          },
                          "nothing (empty)", R"({"enum":["",[],{},null]})"};
-constexpr Neutral kTextFormat{
-    [](const json::value& v) {
-      const json::value* type = v.is_object() ? v.get_object().if_contains("type") : nullptr;
-      return type && *type == json::value("text");
-    },
-    R"({"type": "text"})", R"({"type":["object","null"],"properties":{"type":{"const":"text"}},"required":["type"]})"};
 constexpr Neutral kTextOnly{[](const json::value& v) {
                               return v.is_array() && v.get_array().size() == 1 &&
                                      v.get_array()[0] == json::value("text");
                             },
                             R"(["text"])", R"({"enum":[["text"],null]})"};
-constexpr Neutral kFreeChoice{[](const json::value& v) { return v == json::value("auto") || v == json::value("none"); },
-                              R"("auto" or "none")", R"({"enum":["auto","none",null]})"};
 
 constexpr Field flag(std::string_view name, unsigned in, std::string_view standard, std::string_view meaning) {
   return {.name = name, .bodies = in, .kind = FieldKind::boolean, .standard = standard, .meaning = meaning};
@@ -98,6 +90,9 @@ constexpr std::string_view kPromptSchema =
         {"type":"array","minItems":1,"items":{"type":"integer","minimum":0}},
         {"type":"array","minItems":1,"items":{"type":"string","minLength":1}},
         {"type":"array","minItems":1,"items":{"type":"array","minItems":1,"items":{"type":"integer","minimum":0}}}]})";
+
+constexpr std::string_view kChoiceSchema = R"({"type":"array","items":{"type":"string","minLength":1}})";
+constexpr std::string_view kSchemaSchema = R"({"anyOf":[{"type":"object"},{"type":"string"}]})";
 
 constexpr Field kFields[] = {
     text("model", kAll, "", "any name: the one model serves it; the answer's `model` and `x-model-resolved` say which"),
@@ -176,7 +171,34 @@ constexpr Field kFields[] = {
     flag("strict_params", kAll, "the server's", "fields that are not known are refused instead of reported"),
     // Conversations.
     other("tools", kChat, R"({"type":"array","items":{"$ref":"#/components/schemas/Tool"}})", "none",
-          "functions that the template shows to the model", &ServerLimits::tools),
+          "functions that the template shows to the model and that the answer may call; see Calls",
+          &ServerLimits::tools),
+    other("tool_choice", kChat, R"({"$ref":"#/components/schemas/ToolChoice"})", "`\"auto\"` with tools",
+          "`\"none\"`, `\"auto\"`, `\"required\"`, `{\"type\": \"function\", \"function\": {\"name\"}}`, or "
+          "`{\"type\": \"allowed_tools\", \"allowed_tools\": {\"mode\", \"tools\"}}`; each is kept, not tried"),
+    flag("parallel_tool_calls", kChat, "true", "false: at most one call"),
+    other("function_call", kChat, R"({"$ref":"#/components/schemas/FunctionChoice"})", "`\"auto\"` with functions",
+          "the old form of `tool_choice`; not both"),
+    other("dialect", kChat, R"({"enum":["none","scalpel"]})", "what the system prompt shows",
+          "calls in the text, in a form that the prompt defines: docs/tools.md"),
+    other("guards", kChat, R"({"enum":["annotate","refuse","off"]})", "annotate",
+          "calls that repeat, change nothing, or copy a tool's result: docs/tools.md"),
+    // What the text of the answer must be: at most one of these.
+    other(
+        "response_format", kBoth, R"({"$ref":"#/components/schemas/ResponseFormat"})", "text",
+        "`{\"type\": \"json_object\"}`, or `{\"type\": \"json_schema\", \"json_schema\": {\"name\", \"schema\"}}`: the "
+        "answer is JSON that the schema accepts"),
+    text("grammar", kBoth, "none", "a grammar in llama.cpp's notation (GBNF)", &ServerLimits::grammar_bytes),
+    text("lark", kBoth, "none", "a grammar in a subset of Lark's notation", &ServerLimits::grammar_bytes),
+    text("regex", kBoth, "none", "a regular expression that the whole answer matches", &ServerLimits::grammar_bytes),
+    other("choice", kBoth, kChoiceSchema, "none", "the answer is one of these texts", &ServerLimits::grammar_choices),
+    other("json_schema", kBoth, kSchemaSchema, "none", "a schema; llama.cpp's name"),
+    other("guided_json", kBoth, kSchemaSchema, "none", "a schema; vLLM's name"),
+    text("guided_regex", kBoth, "none", "vLLM's name of `regex`", &ServerLimits::grammar_bytes),
+    other("guided_choice", kBoth, kChoiceSchema, "none", "vLLM's name of `choice`", &ServerLimits::grammar_choices),
+    text("guided_grammar", kBoth, "none", "vLLM's name of `grammar`", &ServerLimits::grammar_bytes),
+    other("structured_outputs", kBoth, R"({"$ref":"#/components/schemas/StructuredOutputs"})", "none",
+          "vLLM's: one of `json`, `regex`, `choice`, `grammar`, `json_object`"),
     other("functions", kChat, R"({"type":"array","items":{"$ref":"#/components/schemas/Function"}})", "none",
           "the old form of `tools`; not both", &ServerLimits::tools),
     other("reasoning_effort", kChat, R"({"enum":["none","minimal","low","medium","high","xhigh","max"]})", "none",
@@ -217,10 +239,6 @@ constexpr Field kFields[] = {
     harmless("cache_prompt", kBoth),
     harmless("keep_alive", kModels),
     // Understood, and refused when they ask for something.
-    refused("response_format", kBoth, kTextFormat),
-    refused("tool_choice", kChat, kFreeChoice),
-    refused("function_call", kChat, kFreeChoice),
-    refused("parallel_tool_calls", kChat, kYes),
     refused("modalities", kChat, kTextOnly),
     refused("audio", kChat, kNull),
     refused("web_search_options", kChat, kNull),
@@ -228,13 +246,6 @@ constexpr Field kFields[] = {
     refused("chat_template", kChat, kNull),
     refused("best_of", kCompletion, kOne),
     refused("suffix", kCompletion, kEmpty),
-    refused("grammar", kBoth, kEmpty),
-    refused("json_schema", kBoth, kEmpty),
-    refused("guided_json", kBoth, kEmpty),
-    refused("guided_regex", kBoth, kEmpty),
-    refused("guided_choice", kBoth, kEmpty),
-    refused("guided_grammar", kBoth, kEmpty),
-    refused("structured_outputs", kBoth, kEmpty),
     refused("bad_words", kBoth, kEmpty),
     refused("allowed_token_ids", kBoth, kEmpty),
     refused("skip_special_tokens", kBoth, kYes),

@@ -8,9 +8,28 @@
 
 namespace lancet {
 
+namespace {
+
+/// A part of an answer that is not streamed.
+void add_part(const AnswerPart& part, ChoiceResult& result) {
+  switch (part.kind) {
+    case AnswerPart::Kind::content: result.text += part.text; break;
+    case AnswerPart::Kind::call: result.calls.push_back({.id = part.id, .name = part.text}); break;
+    case AnswerPart::Kind::arguments: result.calls.back().arguments += part.text; break;
+    case AnswerPart::Kind::refusal: result.refusal += part.text; break;
+  }
+}
+
+}  // namespace
+
 GenerationAnswer::GenerationAnswer(Options options, std::vector<Generation> generations)
     : options_(std::move(options)) {
-  for (Generation& generation : generations) choices_.emplace_back().generation.emplace(std::move(generation));
+  for (Generation& generation : generations) {
+    Choice& choice = choices_.emplace_back();
+    choice.generation.emplace(std::move(generation));
+    choice.reading =
+        std::make_unique<ChoiceReading>(options_.plan, options_.identity.id + "/" + std::to_string(choices_.size()));
+  }
 }
 
 void GenerationAnswer::begin(Output& output) {
@@ -27,64 +46,79 @@ ChunkContext GenerationAnswer::place(int index) const {
   const size_t prompt = static_cast<size_t>(index / options_.choices_per_prompt);
   return {.choice = index,
           .text_offset = choice.characters,
-          .so_far = {.prompt_tokens = options_.prompt_tokens[prompt], .completion_tokens = choice.tokens}};
+          .so_far = {.prompt_tokens = options_.prompt_tokens[prompt], .completion_tokens = choice.tokens},
+          .old_names = options_.plan->old_names};
 }
 
-/// Text and scores that became certain.
-void GenerationAnswer::show(int index, const TextDelta& delta, Output& output) {
+/// Parts and scores that became certain.
+void GenerationAnswer::show(int index, const std::vector<AnswerPart>& parts, const std::vector<TokenScore>& scores,
+                            Output& output) {
   Choice& choice = choices_[static_cast<size_t>(index)];
   if (!options_.stream) {
-    choice.result.text += delta.text;
-    choice.result.scores.insert(choice.result.scores.end(), delta.scores.begin(), delta.scores.end());
+    for (const AnswerPart& part : parts) add_part(part, choice.result);
+    choice.result.scores.insert(choice.result.scores.end(), scores.begin(), scores.end());
     return;
   }
   begin(output);
-  output.bytes += delta_event(options_.identity, place(index), delta);
+  if (parts.empty()) output.bytes += part_event(options_.identity, place(index), {}, scores);
+  for (size_t i = 0; i < parts.size(); i++)
+    output.bytes += part_event(options_.identity, place(index), parts[i], i == 0 ? scores : std::vector<TokenScore>());
   if (!options_.identity.scores) return;
-  for (const TokenScore& score : delta.scores)
+  for (const TokenScore& score : scores)
     choice.characters += shown_characters(*options_.identity.tokenizer, score.token);
 }
 
 /// What comes before an answer's own text: the role, or the prompt.
-void GenerationAnswer::open(int index, const PromptScores& prompt, Output& output) {
+void GenerationAnswer::open(int index, const PromptScores& prompt, bool call_first, Output& output) {
   Choice& choice = choices_[static_cast<size_t>(index)];
   if (choice.begun) return;
   choice.begun = true;
   if (options_.stream) {
     begin(output);
-    output.bytes += role_event(options_.identity, place(index));
+    output.bytes += role_event(options_.identity, place(index), call_first);
   }
   if (options_.echo.empty()) return;
   const Echo& echo = options_.echo[static_cast<size_t>(index / options_.choices_per_prompt)];
-  TextDelta shown{.text = echo.text};
+  std::vector<TokenScore> scores;
   if (options_.identity.scores && prompt.scores.size() > echo.hidden_tokens)
-    shown.scores.assign(prompt.scores.begin() + static_cast<std::ptrdiff_t>(echo.hidden_tokens), prompt.scores.end());
-  show(index, shown, output);
+    scores.assign(prompt.scores.begin() + static_cast<std::ptrdiff_t>(echo.hidden_tokens), prompt.scores.end());
+  show(index, {{.text = echo.text}}, scores, output);
 }
 
-void GenerationAnswer::take(int index, const PromptScores& prompt, Output& output) { open(index, prompt, output); }
+void GenerationAnswer::take(int index, const PromptScores& prompt, Output& output) {
+  open(index, prompt, false, output);
+}
 
 void GenerationAnswer::take(int index, const TextDelta& delta, Output& output) {
-  open(index, {}, output);
-  choices_[static_cast<size_t>(index)].tokens += static_cast<int>(delta.tokens.size());
-  if (delta.text.empty() && delta.scores.empty()) return;  // tokens whose text is still held back
-  show(index, delta, output);
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  const std::vector<AnswerPart> parts = choice.reading->take(delta);
+  const bool call_first = !parts.empty() && parts[0].kind != AnswerPart::Kind::content;
+  // Whether the message begins with a call is not known before its first part.
+  if (!parts.empty() || !options_.plan->makes_calls()) open(index, {}, call_first, output);
+  choice.tokens += static_cast<int>(delta.tokens.size());
+  if (parts.empty() && delta.scores.empty()) return;  // tokens whose text is still held back
+  open(index, {}, call_first, output);
+  show(index, parts, delta.scores, output);
 }
 
 void GenerationAnswer::finish(int index, const Finished& finished, Output& output) {
-  open(index, {}, output);
   Choice& choice = choices_[static_cast<size_t>(index)];
+  const std::vector<AnswerPart> parts = choice.reading->finish(finished);
+  open(index, {}, !parts.empty() && parts[0].kind != AnswerPart::Kind::content, output);
   choice.generation.reset();
   choice.done = true;
-  choice.result.finished = finished;
   choice.tokens = finished.usage.completion_tokens;
-  if (options_.stream) output.bytes += finish_event(options_.identity, place(index), finished);
+  if (!parts.empty()) show(index, parts, {}, output);
+  choice.result.end = {.finished = finished,
+                       .has_calls = choice.reading->has_calls(),
+                       .old_names = options_.plan->old_names,
+                       .report = choice.reading->report()};
+  if (options_.stream) output.bytes += finish_event(options_.identity, place(index), choice.result.end);
 }
 
 void GenerationAnswer::fail(const Error& error, Output& output) {
   choices_.clear();  // cancels the others
   output.finished = true;
-  output.facts.reason = code_of(error);
   output.facts.reason = code_of(error);
   if (options_.stream && begun_) {
     output.bytes += "data: " + error_json(error) + "\n\n";
@@ -98,7 +132,7 @@ void GenerationAnswer::fail(const Error& error, Output& output) {
 Usage GenerationAnswer::total() const {
   Usage total;
   for (size_t i = 0; i < choices_.size(); i++) {
-    const Usage& usage = choices_[i].result.finished.usage;
+    const Usage& usage = choices_[i].result.end.finished.usage;
     total.completion_tokens += usage.completion_tokens;
     if (i % static_cast<size_t>(options_.choices_per_prompt)) continue;  // a prompt counts once
     total.prompt_tokens += usage.prompt_tokens;
@@ -109,7 +143,7 @@ Usage GenerationAnswer::total() const {
 
 AnswerFacts GenerationAnswer::facts() const {
   const Usage usage = total();
-  const FinishReason reason = choices_.front().result.finished.reason;
+  const FinishReason reason = choices_.front().result.end.finished.reason;
   return {.reason = reason == FinishReason::length ? "length"
                     : reason == FinishReason::stop ? "stop"
                                                    : "repetition",
@@ -121,7 +155,7 @@ AnswerFacts GenerationAnswer::facts() const {
 void GenerationAnswer::complete(Output& output) {
   output.finished = true;
   const Usage used = total();
-  output.facts = {.reason = std::string(reason_name(choices_.front().result.finished.reason)),
+  output.facts = {.reason = std::string(reason_name(choices_.front().result.end)),
                   .prompt_tokens = used.prompt_tokens,
                   .cached_tokens = used.cached_tokens,
                   .generated_tokens = used.completion_tokens};
@@ -129,7 +163,7 @@ void GenerationAnswer::complete(Output& output) {
   if (options_.stream) {
     if (options_.identity.include_usage) {
       AnswerTimings timings;
-      for (const Choice& choice : choices_) timings.add(choice.result.finished);
+      for (const Choice& choice : choices_) timings.add(choice.result.end.finished);
       output.bytes += usage_event(options_.identity, used, timings);
     }
     output.bytes += "data: [DONE]\n\n";

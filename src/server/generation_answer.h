@@ -1,12 +1,14 @@
 // One answer made of one or more generations: collects their events and turns them into a response or a stream.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/generation.h"
 #include "server/answer.h"
+#include "server/choice_reading.h"
 #include "server/responses.h"
 
 namespace lancet {
@@ -25,7 +27,8 @@ class GenerationAnswer : public RunningAnswer {
     int choices_per_prompt = 1;
     std::vector<Echo> echo;          // a prompt each, or empty: prompts are not shown
     std::vector<int> prompt_tokens;  // a prompt each
-    HttpFields fields;               // of the head
+    std::shared_ptr<const AnswerPlan> plan;
+    HttpFields fields;  // of the head
   };
 
   GenerationAnswer(Options options, std::vector<Generation> generations);
@@ -37,6 +40,7 @@ class GenerationAnswer : public RunningAnswer {
  private:
   struct Choice {
     std::optional<Generation> generation;  // until its final event
+    std::unique_ptr<ChoiceReading> reading;
     ChoiceResult result;
     size_t characters = 0;  // of text that was sent
     int tokens = 0;         // generated so far
@@ -46,8 +50,8 @@ class GenerationAnswer : public RunningAnswer {
 
   void take(int index, const TextDelta&, Output&);
   void take(int index, const PromptScores&, Output&);
-  void show(int index, const TextDelta&, Output&);
-  void open(int index, const PromptScores&, Output&);
+  void show(int index, const std::vector<AnswerPart>&, const std::vector<TokenScore>&, Output&);
+  void open(int index, const PromptScores&, bool call_first, Output&);
   ChunkContext place(int index) const;
   void finish(int index, const Finished&, Output&);
   void fail(const Error&, Output&);

@@ -41,7 +41,8 @@ int generation_length(const RequestContext& context, size_t prompt_tokens, const
 }
 
 /// The request without prompt, length and seed, which differ between the generations of an answer.
-GenerationRequest common_request(const RequestContext& context, const GenerationFields& fields) {
+GenerationRequest common_request(const RequestContext& context, const GenerationFields& fields,
+                                 const AnswerPlan& plan) {
   GenerationRequest request{.sampling = fields.sampling,
                             .stop = fields.stop,
                             .stop_tokens = fields.stop_tokens,
@@ -49,6 +50,8 @@ GenerationRequest common_request(const RequestContext& context, const Generation
                             .min_tokens = fields.min_tokens,
                             .ignore_eos = fields.ignore_eos,
                             .repetition = fields.repetition,
+                            .show_tokens = plan.show_tokens(),
+                            .grammar = plan.grammar,
                             .priority = fields.priority,
                             .owner = context.owner,
                             .cache_salt = fields.cache_salt,
@@ -64,9 +67,9 @@ GenerationRequest common_request(const RequestContext& context, const Generation
 }
 
 std::vector<Generation> submit_all(const RequestContext& context, const GenerationFields& fields,
-                                   const std::vector<Prompt>& prompts, bool chat) {
+                                   const AnswerPlan& plan, const std::vector<Prompt>& prompts, bool chat) {
   const uint64_t seed = fields.has_seed ? fields.sampling.seed : random_seed();
-  GenerationRequest request = common_request(context, fields);
+  GenerationRequest request = common_request(context, fields, plan);
   std::vector<GenerationRequest> requests;
   for (const Prompt& prompt : prompts) {
     request.prompt = prompt.tokens;
@@ -82,9 +85,10 @@ std::vector<Generation> submit_all(const RequestContext& context, const Generati
   return generations;
 }
 
-Answer submit(const RequestContext& context, const GenerationFields& fields, std::vector<Prompt> prompts, bool chat) {
-  std::vector<Generation> generations = submit_all(context, fields, prompts, chat);
-  std::vector<std::string> notes;
+Answer submit(const RequestContext& context, const GenerationFields& fields, AnswerPlan plan,
+              std::vector<Prompt> prompts, bool chat) {
+  std::vector<Generation> generations = submit_all(context, fields, plan, prompts, chat);
+  std::vector<std::string> notes = plan.notes;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   GenerationAnswer::Options options{
       .identity = {.chat = chat,
@@ -105,6 +109,9 @@ Answer submit(const RequestContext& context, const GenerationFields& fields, std
     if (fields.echo) options.echo.push_back({std::move(prompt.text), prompt.hidden_tokens});
   }
   options.fields = report_fields(context, fields.ignored, notes);
+  if (!plan.dialect.empty())
+    options.fields.emplace_back("x-dialect", plan.dialect + (plan.inferred ? "; inferred" : "; asked for"));
+  options.plan = std::make_shared<const AnswerPlan>(std::move(plan));
   return std::make_unique<GenerationAnswer>(std::move(options), std::move(generations));
 }
 
@@ -135,10 +142,11 @@ Answer handle_chat(const RequestContext& context) {
       read_chat_request(context.request.body, context.limits, budget, context.service.tokenizer->size());
   for (std::string& name : idle_variables(context, request.conversation))
     request.fields.ignored.push_back(std::move(name));
+  AnswerPlan plan = plan_answer(context, request.constraints, &request.conversation, budget);
   std::vector<Prompt> prompts;
   prompts.push_back(chat_prompt(context, request, budget));
   try {
-    return submit(context, request.fields, std::move(prompts), true);
+    return submit(context, request.fields, std::move(plan), std::move(prompts), true);
   } catch (const Error& error) {
     if (error.fault() != Fault::context_overflow) throw;
     return overflow_response(context, error, request.conversation, budget);
@@ -156,7 +164,8 @@ Answer handle_completion(const RequestContext& context) {
     if (request.fields.echo && std::holds_alternative<std::vector<TokenId>>(prompt))
       prompts.back().text = context.service.tokenizer->decode(prompts.back().tokens, false);
   }
-  return submit(context, request.fields, std::move(prompts), false);
+  AnswerPlan plan = plan_answer(context, request.constraints, nullptr, budget);
+  return submit(context, request.fields, std::move(plan), std::move(prompts), false);
 }
 
 }  // namespace lancet

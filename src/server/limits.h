@@ -51,8 +51,13 @@ struct ServerLimits {
   size_t cache_salt_bytes = 256;
   size_t template_variables = 64;
   int repetition_pattern = 256;  // tokens
-  double prompt_s = 30;          // rendering and tokenizing one request
-  bool strict_params = false;    // unknown fields are 400
+  // Constraints on answers.
+  size_t grammar_bytes = 256 * 1024;               // a schema, grammar, regular expression; all choices together
+  size_t grammar_choices = 10'000;                 // of one choice
+  double grammar_s = 2;                            // compiling the constraint of one request
+  size_t grammar_cache_bytes = 256 * 1024 * 1024;  // compiled constraints that are kept
+  double prompt_s = 30;                            // rendering and tokenizing one request
+  bool strict_params = false;                      // unknown fields are 400
 };
 
 }  // namespace lancet

@@ -71,6 +71,13 @@ constexpr LimitRow kRows[] = {
      "null"},
     {"--limit-repetition-pattern", &L::repetition_pattern, "", 1, 1 << 20, "tokens of a repetition's longest pattern",
      400, "null"},
+    {"--limit-grammar-bytes", &L::grammar_bytes, "bytes", 64, kGib,
+     "a schema, grammar or regular expression; all choices together", 400, "null"},
+    {"--limit-grammar-choices", &L::grammar_choices, "", 1, kMany, "entries of choice", 400, "null"},
+    {"--limit-grammar-seconds", &L::grammar_s, "seconds", 0.001, kDay, "compiling the constraint of one request", 400,
+     "budget_exceeded"},
+    {"--grammar-cache-bytes", &L::grammar_cache_bytes, "bytes", 0, 64 * kGib, "compiled constraints that are kept", 0,
+     "those not used for longest are dropped"},
     {"--default-chat-tokens", &L::default_chat_tokens, "", 1, 1 << 20, "max_tokens of a chat that names none", 0,
      "a default; the context may allow less"},
 };

@@ -25,9 +25,33 @@ const char* const kOpenapiSchemas = R"json({
 "Tool": {"type": "object", "required": ["type", "function"], "properties": {
   "type": {"const": "function"}, "function": {"$ref": "#/components/schemas/Function"}}},
 "Function": {"type": "object", "required": ["name"], "properties": {
-  "name": {"type": "string", "minLength": 1, "maxLength": 64}, "description": {"type": ["string", "null"]},
+  "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "description": {"type": ["string", "null"]},
   "parameters": {"type": ["object", "null"], "description": "JSON Schema; absent: no arguments"},
-  "strict": {"type": ["boolean", "null"]}}},
+  "strict": {"type": ["boolean", "null"],
+    "description": "false: arguments may be any JSON object; else they are what the parameters say"}}},
+"ToolChoice": {"anyOf": [{"enum": ["none", "auto", "required"]},
+  {"type": "object", "required": ["type", "function"], "properties": {"type": {"const": "function"},
+    "function": {"$ref": "#/components/schemas/FunctionName"}}},
+  {"type": "object", "required": ["type", "allowed_tools"], "properties": {"type": {"const": "allowed_tools"},
+    "allowed_tools": {"type": "object", "required": ["mode", "tools"], "properties": {
+      "mode": {"enum": ["auto", "required"]},
+      "tools": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["type", "function"],
+        "properties": {"type": {"const": "function"}, "function": {"$ref": "#/components/schemas/FunctionName"}}}}}}}}]},
+"FunctionChoice": {"anyOf": [{"enum": ["none", "auto"]}, {"$ref": "#/components/schemas/FunctionName"}]},
+"FunctionName": {"type": "object", "required": ["name"], "properties": {
+  "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}}},
+"ResponseFormat": {"type": "object", "required": ["type"], "properties": {
+  "type": {"enum": ["text", "json_object", "json_schema"]},
+  "json_schema": {"type": "object", "description": "required with the type json_schema", "properties": {
+    "name": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+    "description": {"type": ["string", "null"]},
+    "schema": {"type": ["object", "string", "null"], "description": "JSON Schema; absent: any object"},
+    "strict": {"type": ["boolean", "null"], "description": "no difference: it is always kept"}}},
+  "schema": {"type": ["object", "string", "null"], "description": "with the type json_object, as llama.cpp has it"}}},
+"StructuredOutputs": {"type": "object", "additionalProperties": false, "properties": {
+  "json": {"type": ["object", "string", "null"]}, "regex": {"type": ["string", "null"]},
+  "choice": {"type": ["array", "null"], "items": {"type": "string", "minLength": 1}},
+  "grammar": {"type": ["string", "null"]}, "json_object": {"type": ["boolean", "null"]}}},
 "RepetitionDetection": {"type": "object", "required": ["max_pattern_size"], "properties": {
   "max_pattern_size": {"type": "integer", "minimum": 0, "maximum": 256, "description": "0: off"},
   "min_pattern_size": {"type": ["integer", "null"], "minimum": 0, "maximum": 256},
@@ -73,6 +97,30 @@ const char* const kOpenapiSchemas = R"json({
     "token_logprobs": {"type": "array", "items": {"type": ["number", "null"]}},
     "top_logprobs": {"type": "array", "items": {"type": ["object", "null"], "additionalProperties": {"type": "number"}}},
     "text_offset": {"type": "array", "items": {"type": "integer", "minimum": 0}}}},
+"MadeCall": {"type": "object", "additionalProperties": false, "required": ["id", "type", "function"], "properties": {
+  "id": {"type": "string", "pattern": "^[A-Za-z0-9]{9}$"}, "type": {"const": "function"},
+  "function": {"$ref": "#/components/schemas/MadeFunctionCall"}}},
+"MadeFunctionCall": {"type": "object", "additionalProperties": false, "required": ["name", "arguments"], "properties": {
+  "name": {"type": "string"}, "arguments": {"type": "string", "description": "JSON text"}}},
+"CallDelta": {"type": "object", "additionalProperties": false, "required": ["index", "function"], "properties": {
+  "index": {"type": "integer", "minimum": 0}, "id": {"type": "string", "pattern": "^[A-Za-z0-9]{9}$"},
+  "type": {"const": "function"},
+  "function": {"type": "object", "additionalProperties": false, "required": ["arguments"], "properties": {
+    "name": {"type": "string"}, "arguments": {"type": "string"}}}}},
+"Report": {"type": "object", "additionalProperties": false, "description": "what was out of the ordinary; absent: nothing",
+  "properties": {
+    "dialect": {"type": "object", "additionalProperties": false, "required": ["name", "inferred"], "properties": {
+      "name": {"type": "string"}, "inferred": {"type": "boolean", "description": "from the system prompt"},
+      "call": {"type": "string", "description": "the function that the content calls"},
+      "bridged": {"type": "boolean", "description": "the model wrote the call in another form"},
+      "quoted_blocks": {"type": "integer", "minimum": 1,
+        "description": "blocks that the client would have executed, relabelled jsonc"}}},
+    "guards": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Remark"}},
+    "refused_calls": {"type": "integer", "minimum": 1},
+    "warnings": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Remark"}},
+    "closed_early": {"const": true, "description": "JSON or a call was closed so that it fits max_tokens"}}},
+"Remark": {"type": "object", "additionalProperties": false, "required": ["code", "message"], "properties": {
+  "code": {"type": "string"}, "message": {"type": "string"}}},
 "FinishReason": {"enum": ["stop", "length", "tool_calls", "content_filter", "function_call"]},
 "StopReason": {"type": ["string", "integer"],
   "description": "the stop string or stop token id that was met, or repetition; absent if nothing of that kind ended it"},
@@ -88,10 +136,12 @@ const char* const kOpenapiSchemas = R"json({
     "message": {"type": "object", "additionalProperties": false, "required": ["role", "content", "refusal"],
       "properties": {"role": {"const": "assistant"}, "content": {"type": ["string", "null"]},
         "refusal": {"type": ["string", "null"]},
-        "tool_calls": {"type": "array", "items": {"$ref": "#/components/schemas/ToolCall"}}}},
+        "tool_calls": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/MadeCall"}},
+        "function_call": {"$ref": "#/components/schemas/MadeFunctionCall"}}},
     "logprobs": {"$ref": "#/components/schemas/ChatLogprobs"},
     "finish_reason": {"$ref": "#/components/schemas/FinishReason"},
-    "stop_reason": {"$ref": "#/components/schemas/StopReason"}}},
+    "stop_reason": {"$ref": "#/components/schemas/StopReason"},
+    "lancet": {"$ref": "#/components/schemas/Report"}}},
 "ChatCompletionChunk": {"type": "object", "additionalProperties": false,
   "required": ["id", "object", "created", "model", "system_fingerprint", "choices"], "properties": {
     "id": {"type": "string", "pattern": "^chatcmpl-"}, "object": {"const": "chat.completion.chunk"},
@@ -105,10 +155,13 @@ const char* const kOpenapiSchemas = R"json({
     "index": {"type": "integer", "minimum": 0},
     "delta": {"type": "object", "additionalProperties": false, "properties": {
       "role": {"const": "assistant"}, "content": {"type": ["string", "null"]}, "refusal": {"type": ["string", "null"]},
-      "tool_calls": {"type": "array", "items": {"type": "object", "required": ["index"]}}}},
+      "tool_calls": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/CallDelta"}},
+      "function_call": {"type": "object", "additionalProperties": false, "required": ["arguments"], "properties": {
+        "name": {"type": "string"}, "arguments": {"type": "string"}}}}},
     "logprobs": {"$ref": "#/components/schemas/ChatLogprobs"},
     "finish_reason": {"anyOf": [{"$ref": "#/components/schemas/FinishReason"}, {"type": "null"}]},
-    "stop_reason": {"$ref": "#/components/schemas/StopReason"}}},
+    "stop_reason": {"$ref": "#/components/schemas/StopReason"},
+    "lancet": {"$ref": "#/components/schemas/Report"}}},
 "TextCompletion": {"type": "object", "additionalProperties": false,
   "description": "also the chunks of a stream, whose usage is null or absent but in the last",
   "required": ["id", "object", "created", "model", "system_fingerprint", "choices"], "properties": {
@@ -122,7 +175,8 @@ const char* const kOpenapiSchemas = R"json({
   "properties": {"index": {"type": "integer", "minimum": 0}, "text": {"type": "string"},
     "logprobs": {"$ref": "#/components/schemas/CompletionLogprobs"},
     "finish_reason": {"anyOf": [{"$ref": "#/components/schemas/FinishReason"}, {"type": "null"}]},
-    "stop_reason": {"$ref": "#/components/schemas/StopReason"}}},
+    "stop_reason": {"$ref": "#/components/schemas/StopReason"},
+    "lancet": {"$ref": "#/components/schemas/Report"}}},
 "EmbeddingList": {"type": "object", "additionalProperties": false, "required": ["object", "data", "model", "usage"],
   "properties": {"object": {"const": "list"}, "model": {"type": "string"},
     "data": {"type": "array", "minItems": 1, "items": {"type": "object", "additionalProperties": false,

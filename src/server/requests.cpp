@@ -96,6 +96,7 @@ ChatRequest read_chat_request(std::string_view text, const ServerLimits& limits,
   request.fields.ignored = std::move(unknown);
   add(request.fields.ignored, idle_fields(body.reader, request.fields));
   request.conversation = read_conversation(body.reader, request.fields.ignored);
+  request.constraints = read_constraints(body.reader);
   return request;
 }
 
@@ -107,6 +108,7 @@ CompletionRequest read_completion_request(std::string_view text, int vocabulary,
   request.fields.sampling.top_logprobs = body.reader.small_integer("logprobs").value_or(-1);
   request.fields.parse_special = body.reader.flag("parse_special", false);
   request.fields.echo = body.reader.flag("echo", false);
+  request.constraints = read_constraints(body.reader);
   request.fields.ignored = std::move(unknown);
   add(request.fields.ignored, idle_fields(body.reader, request.fields));
   request.prompts = read_prompts(body.root.at("prompt"), vocabulary, limits);

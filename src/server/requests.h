@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/budget.h"
+#include "server/constraint_fields.h"
 #include "server/limits.h"
 #include "server/sampling_fields.h"
 #include "text/chat.h"
@@ -19,6 +20,7 @@ namespace lancet {
 
 struct ChatRequest {
   GenerationFields fields;
+  ConstraintFields constraints;
   Conversation conversation;
 };
 
@@ -26,6 +28,7 @@ using CompletionPrompt = std::variant<std::string, std::vector<TokenId>>;
 
 struct CompletionRequest {
   GenerationFields fields;
+  ConstraintFields constraints;
   std::vector<CompletionPrompt> prompts;  // not empty
 };
 

@@ -110,18 +110,60 @@ json::object envelope(const AnswerIdentity& answer, std::string_view object) {
           {"system_fingerprint", answer.system_fingerprint}};
 }
 
+json::object function_object(std::string_view name, std::string_view arguments) {
+  return {{"name", name}, {"arguments", arguments}};
+}
+
+json::object message_object(const ChoiceResult& result) {
+  json::object message{{"role", "assistant"}, {"content", result.text}, {"refusal", nullptr}};
+  if (!result.refusal.empty()) message["refusal"] = result.refusal;
+  if (result.text.empty() && (!result.calls.empty() || !result.refusal.empty())) message["content"] = nullptr;
+  if (result.calls.empty()) return message;
+  if (result.end.old_names) {
+    message["function_call"] = function_object(result.calls[0].name, result.calls[0].arguments);
+    return message;
+  }
+  json::array calls;
+  for (const CallResult& call : result.calls)
+    calls.push_back(
+        json::object{{"id", call.id}, {"type", "function"}, {"function", function_object(call.name, call.arguments)}});
+  message["tool_calls"] = std::move(calls);
+  return message;
+}
+
+void add_end(json::object& choice, const ChoiceEnd& end) {
+  choice["finish_reason"] = reason_name(end);
+  add_stop_reason(choice, end.finished);
+  if (!end.report.empty()) choice["lancet"] = end.report;
+}
+
 json::object whole_choice(const AnswerIdentity& answer, int index, const ChoiceResult& result) {
   json::object choice{{"index", index}};
   if (answer.chat) {
-    choice["message"] = json::object{{"role", "assistant"}, {"content", result.text}, {"refusal", nullptr}};
+    choice["message"] = message_object(result);
     choice["logprobs"] = chat_logprobs(answer, result.scores);
   } else {
     choice["text"] = result.text;
     choice["logprobs"] = completion_logprobs(answer, result.scores, 0);
   }
-  choice["finish_reason"] = reason_name(result.finished.reason);
-  add_stop_reason(choice, result.finished);
+  add_end(choice, result.end);
   return choice;
+}
+
+/// What a chat's chunk adds to the message.
+json::object part_delta(const AnswerPart& part, bool old_names) {
+  if (part.kind == AnswerPart::Kind::content) return {{"content", part.text}};
+  if (part.kind == AnswerPart::Kind::refusal) return {{"refusal", part.text}};
+  const bool begins = part.kind == AnswerPart::Kind::call;
+  json::object function = begins ? function_object(part.text, "") : json::object{{"arguments", part.text}};
+  if (old_names) return {{"function_call", std::move(function)}};
+  json::object call{{"index", part.call}};
+  if (begins) {
+    call["id"] = part.id;
+    call["type"] = "function";
+  }
+  call["function"] = std::move(function);
+  return {{"tool_calls", json::array{std::move(call)}}};
 }
 
 std::string event(const json::value& value) { return "data: " + json::serialize(value) + "\n\n"; }
@@ -149,7 +191,11 @@ json::object choice_chunk(const AnswerIdentity& answer, const ChunkContext& cont
 
 }  // namespace
 
-std::string_view reason_name(FinishReason reason) { return reason == FinishReason::length ? "length" : "stop"; }
+std::string_view reason_name(const ChoiceEnd& end) {
+  if (end.finished.reason == FinishReason::length) return "length";
+  if (!end.has_calls) return "stop";
+  return end.old_names ? "function_call" : "tool_calls";
+}
 
 uint64_t random_seed() {
   std::random_device device;
@@ -182,7 +228,7 @@ std::string whole_json(const AnswerIdentity& answer, const std::vector<ChoiceRes
   AnswerTimings timings;
   for (size_t i = 0; i < results.size(); i++) {
     choices.push_back(whole_choice(answer, static_cast<int>(i), results[i]));
-    timings.add(results[i].finished);
+    timings.add(results[i].end.finished);
   }
   object["choices"] = std::move(choices);
   object["usage"] = usage_object(total);
@@ -190,40 +236,40 @@ std::string whole_json(const AnswerIdentity& answer, const std::vector<ChoiceRes
   return json::serialize(object);
 }
 
-std::string role_event(const AnswerIdentity& answer, const ChunkContext& context) {
+std::string role_event(const AnswerIdentity& answer, const ChunkContext& context, bool call_first) {
   if (!answer.chat) return "";  // completions have no role
-  json::object entry{{"index", context.choice},
-                     {"delta", json::object{{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}},
-                     {"logprobs", nullptr},
-                     {"finish_reason", nullptr}};
+  json::object delta{{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}};
+  if (call_first) delta["content"] = nullptr;
+  json::object entry{
+      {"index", context.choice}, {"delta", std::move(delta)}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
   return event(choice_chunk(answer, context, std::move(entry)));
 }
 
-std::string delta_event(const AnswerIdentity& answer, const ChunkContext& context, const TextDelta& delta) {
+std::string part_event(const AnswerIdentity& answer, const ChunkContext& context, const AnswerPart& part,
+                       const std::vector<TokenScore>& scores) {
   json::object entry{{"index", context.choice}};
   if (answer.chat) {
-    entry["delta"] = json::object{{"content", delta.text}};
-    entry["logprobs"] = chat_logprobs(answer, delta.scores);
+    entry["delta"] = part_delta(part, context.old_names);
+    entry["logprobs"] = chat_logprobs(answer, scores);
   } else {
-    entry["text"] = delta.text;
-    entry["logprobs"] = completion_logprobs(answer, delta.scores, context.text_offset);
+    entry["text"] = part.text;
+    entry["logprobs"] = completion_logprobs(answer, scores, context.text_offset);
   }
   entry["finish_reason"] = nullptr;
   return event(choice_chunk(answer, context, std::move(entry)));
 }
 
-std::string finish_event(const AnswerIdentity& answer, const ChunkContext& context, const Finished& finished) {
+std::string finish_event(const AnswerIdentity& answer, const ChunkContext& context, const ChoiceEnd& end) {
   json::object entry{{"index", context.choice}};
   if (answer.chat)
     entry["delta"] = json::object{};
   else
     entry["text"] = "";
   entry["logprobs"] = nullptr;
-  entry["finish_reason"] = reason_name(finished.reason);
-  add_stop_reason(entry, finished);
+  add_end(entry, end);
   json::object object = choice_chunk(answer, context, std::move(entry));
   AnswerTimings timings;
-  timings.add(finished);
+  timings.add(end.finished);
   object["timings"] = timings_object(timings);
   return event(object);
 }

@@ -6,7 +6,10 @@
 #include <string>
 #include <vector>
 
+#include <boost/json/object.hpp>
+
 #include "engine/generation.h"
+#include "server/choice_reading.h"
 #include "text/tokenizer.h"
 
 namespace lancet {
@@ -24,11 +27,26 @@ struct AnswerIdentity {
   const Tokenizer* tokenizer = nullptr;
 };
 
+/// A call of a function, whole.
+struct CallResult {
+  std::string id, name, arguments;
+};
+
+/// How a choice ended, for a client.
+struct ChoiceEnd {
+  Finished finished;
+  bool has_calls = false;
+  bool old_names = false;      // function_call instead of tool_calls
+  boost::json::object report;  // "lancet", if it is not empty
+};
+
 /// One choice of an answer that is not streamed.
 struct ChoiceResult {
   std::string text;
+  std::vector<CallResult> calls;
+  std::string refusal;
   std::vector<TokenScore> scores;
-  Finished finished;
+  ChoiceEnd end;
 };
 
 /// What one chunk of a stream says of a choice, besides its place.
@@ -36,6 +54,7 @@ struct ChunkContext {
   int choice = 0;
   size_t text_offset = 0;  // characters of text before this chunk
   Usage so_far;            // for continuous_usage
+  bool old_names = false;  // function_call instead of tool_calls
 };
 
 /// A random id with a prefix: "chatcmpl-" and 24 hexadecimal digits.
@@ -52,13 +71,15 @@ struct AnswerTimings {
 std::string whole_json(const AnswerIdentity&, const std::vector<ChoiceResult>&, const Usage& total);
 
 // Server-sent events, each with its blank line.
-std::string role_event(const AnswerIdentity&, const ChunkContext&);
-std::string delta_event(const AnswerIdentity&, const ChunkContext&, const TextDelta&);
-std::string finish_event(const AnswerIdentity&, const ChunkContext&, const Finished&);
+/// `call_first`: the message begins with a call, so its content is null and not "".
+std::string role_event(const AnswerIdentity&, const ChunkContext&, bool call_first);
+/// One part of a choice, with the scores of the tokens decided since the last one.
+std::string part_event(const AnswerIdentity&, const ChunkContext&, const AnswerPart&, const std::vector<TokenScore>&);
+std::string finish_event(const AnswerIdentity&, const ChunkContext&, const ChoiceEnd&);
 std::string usage_event(const AnswerIdentity&, const Usage& total, const AnswerTimings&);
 
 /// OpenAI's word: typed clients know no others.
-std::string_view reason_name(FinishReason);
+std::string_view reason_name(const ChoiceEnd&);
 
 /// Characters of a token as text_offset counts them: none for control tokens, which are not shown.
 size_t shown_characters(const Tokenizer&, TokenId);

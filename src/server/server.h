@@ -16,6 +16,8 @@
 
 namespace lancet {
 
+class Grammars;
+
 struct ServerOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8111;  // 0: any free port
@@ -44,6 +46,8 @@ struct Service {
   int64_t created = 0;                          // Unix seconds
   std::string kernels = {};                     // the arithmetic in use, Backend::description()
   std::string chat_template_text = {};          // Jinja, empty if there is none
+  std::string dialect = "auto";                 // of calls in texts: "auto": what a system prompt shows; "none"; a name
+  std::shared_ptr<Grammars> grammars = {};      // of this tokenizer and template; the server makes them
   std::shared_ptr<void> owner = {};             // keeps what the pointers show; null: it outlives the server
 };
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "server/grammars.h"
 #include "server/routes.h"
 
 namespace lancet {
@@ -19,6 +20,8 @@ void ServiceHolder::set_progress(double done, std::string what) {
 }
 
 void ServiceHolder::serve(Service service) {
+  if (!service.grammars)
+    service.grammars = std::make_shared<Grammars>(*service.tokenizer, service.chat_template_text, grammar_cache_bytes_);
   auto shared = std::make_shared<const Service>(std::move(service));
   std::vector<Ready> waiting;
   {

@@ -22,7 +22,9 @@ class ServiceHolder {
   using Run = std::function<void(std::function<void()>)>;
   enum class State { loading, ready, asleep, waking };
 
-  ServiceHolder(double sleep_after_s, Run run) : sleep_after_s_(sleep_after_s), run_(std::move(run)) {}
+  /// `grammar_cache_bytes`: of compiled constraints, for each service.
+  ServiceHolder(double sleep_after_s, size_t grammar_cache_bytes, Run run)
+      : sleep_after_s_(sleep_after_s), grammar_cache_bytes_(grammar_cache_bytes), run_(std::move(run)) {}
 
   void set_progress(double done, std::string what);
   void serve(Service);
@@ -49,6 +51,7 @@ class ServiceHolder {
   void remember_models();
 
   const double sleep_after_s_;
+  const size_t grammar_cache_bytes_;
   const Run run_;
   mutable std::mutex mutex_;  // guards all below
   State state_ = State::loading;

@@ -21,12 +21,14 @@ std::string TextStream::push(std::string_view token_bytes) {
   return take_certain(utf8_complete_prefix(raw_));
 }
 
-std::string TextStream::finish() {
+std::string TextStream::finish() { return flush(); }
+
+std::string TextStream::flush() {
   if (stopped_by_) return {};
   std::string out = take_certain(raw_.size());
-  if (!stopped_by_) out += pending_;
-  pending_.clear();
-  return out;
+  if (stopped_by_) return out;
+  given_ += pending_.size();
+  return out + std::exchange(pending_, {});
 }
 
 std::string TextStream::take_certain(size_t complete) {

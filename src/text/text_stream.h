@@ -21,6 +21,8 @@ class TextStream {
 
   /// Takes one token's bytes and returns the text that is now certain. Empty after a stop string was met.
   std::string push(std::string_view token_bytes);
+  /// A control token stands here: what was held back is certain now, with an unfinished character replaced by U+FFFD.
+  std::string flush();
   /// No more tokens: the rest, with an unfinished character replaced by U+FFFD.
   std::string finish();
   /// The stop string that was met, if any.

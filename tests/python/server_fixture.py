@@ -43,11 +43,12 @@ class RunningServer:
         raise RuntimeError("the server did not become ready")
 
 
-def start_server(*flags, ready_s=120):
+def start_server(*flags, ready_s=120, model=None):
     binary = os.environ.get("LANCET_BINARY", str(ROOT / "build" / "lancet"))
-    model, why = fetched_smollm2()
-    if not model:
-        pytest.skip(f"DID NOT RUN: tools/fetch_smollm2.sh: {why}")
+    if model is None:
+        model, why = fetched_smollm2()
+        if not model:
+            pytest.skip(f"DID NOT RUN: tools/fetch_smollm2.sh: {why}")
     process = subprocess.Popen(
         [binary, "serve", "-m", str(model), "--port", "0", *flags], stderr=subprocess.PIPE, text=True
     )

@@ -23,6 +23,8 @@ BODIES = {
 # Refused because of other fields or the model, not because of the value.
 COMBINED = {"min_tokens", "max_tokens", "max_completion_tokens", "top_logprobs", "dimensions", "n", "content"}
 COMBINED |= {"continue_final_message"}
+COMBINED |= {"grammar", "guided_grammar", "lark"}  # text of the right length is no grammar yet
+COMBINED |= {"regex", "guided_regex"}  # max_tokens is too small for what they ask for
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,36 @@ def test_every_answer_has_the_shape_of_the_document(document, name, fields):
     assert status == 200, answer
     if fields.get("stream"):
         assert sum(c["choices"] != [] and c["choices"][0]["finish_reason"] is not None for c in answer) == fields.get("n", 1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tool_choice": "required"},
+        {"tool_choice": "required", "max_tokens": 40},
+        {"tool_choice": "auto", "logprobs": True},
+        {"tool_choice": "required", "n": 2},
+        {"tool_choice": {"type": "function", "function": {"name": "now"}}, "guards": "refuse"},
+    ],
+)
+def test_calls_have_the_shape_of_the_document(document, fields, stream):
+    path, base = BODIES["ChatRequest"]
+    place = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 9}}, "required": ["city"]}
+    tools = [
+        {"type": "function", "function": {"name": "weather", "parameters": place}},
+        {"type": "function", "function": {"name": "now"}},
+    ]
+    status, _, answer = document.post(path, base | {"max_tokens": 80, "tools": tools, "stream": stream} | fields)
+    assert status == 200, answer
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_old_calls_and_dialects_have_the_shape_of_the_document(document, stream):
+    path, base = BODIES["ChatRequest"]
+    for fields in ({"functions": [{"name": "now"}], "function_call": {"name": "now"}}, {"dialect": "scalpel"}):
+        status, _, answer = document.post(path, base | {"max_tokens": 80, "stream": stream} | fields)
+        assert status == 200, answer
 
 
 def test_logprobs_have_the_shape_of_the_document(document):

@@ -88,7 +88,7 @@ def test_models(client):
         ({"max_tokens": -1}, "max_tokens"),
         ({"frequency_penalty": 3}, "frequency_penalty"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"n": 1000}, "n"),
     ],
 )

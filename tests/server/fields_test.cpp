@@ -146,7 +146,13 @@ TEST(Fields, ListsAreTakenUpToTheirBoundsAndNotBeyond) {
     const char* field;
     std::string at, past;
   };
-  const std::string tool = R"({"type":"function","function":{"name":"f"}})";
+  const auto optional = [](size_t size) { return "\"(?:" + std::string(size - 5, 'z') + ")?\""; };
+  const auto tools = [](size_t count) {
+    std::string text = "[";
+    for (size_t i = 0; i < count; i++)
+      text += fmt::format(R"({}{{"type":"function","function":{{"name":"f{}"}}}})", i ? "," : "", i);
+    return text + "]";
+  };
   const std::string message = R"({"role":"user","content":"x"})";
   const Row rows[] = {
       {chat, "stop", list("\"zz\"", limits.stop_strings), list("\"zz\"", limits.stop_strings + 1)},
@@ -155,7 +161,9 @@ TEST(Fields, ListsAreTakenUpToTheirBoundsAndNotBeyond) {
       {chat, "dry_sequence_breakers", list("\"a\"", limits.dry_breakers), list("\"a\"", limits.dry_breakers + 1)},
       {chat, "dry_sequence_breakers", "[\"" + std::string(64, 'z') + "\"]", "[\"" + std::string(65, 'z') + "\"]"},
       {chat, "cache_salt", '"' + std::string(256, 'z') + '"', '"' + std::string(257, 'z') + '"'},
-      {chat, "tools", list(tool, limits.tools), list(tool, limits.tools + 1)},
+      {chat, "tools", tools(limits.tools), tools(limits.tools + 1)},
+      {chat, "choice", list("\"a\"", limits.grammar_choices), list("\"a\"", limits.grammar_choices + 1)},
+      {chat, "regex", optional(limits.grammar_bytes), optional(limits.grammar_bytes + 1)},
       {chat, "logit_bias", biases(300), biases(301)},
       {completion, "prompt", list("\"a\"", limits.prompts), list("\"a\"", limits.prompts + 1)},
       {embedding, "input", list("[1]", limits.prompts), list("[1]", limits.prompts + 1)},

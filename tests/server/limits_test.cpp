@@ -87,8 +87,10 @@ const Try kTries[] = {
      }},
     {"--limit-tools", 2,
      [](size_t n) {
-       const std::string tools = repeated(n, R"({"type":"function","function":{"name":"f"}})");
-       return chat("[" + kMessage + "]", ",\"tools\":" + tools);
+       std::string tools;
+       for (size_t i = 0; i < n; i++)
+         tools += (i ? "," : "") + (R"({"type":"function","function":{"name":"f)" + std::to_string(i) + "\"}}");
+       return chat("[" + kMessage + "]", ",\"tools\":[" + tools + "]");
      }},
     {"--limit-stop-strings", 3, [](size_t n) { return completion(kPrompt + ",\"stop\":" + repeated(n, "\"zz\"")); }},
     {"--limit-stop-string-bytes", 9,
@@ -97,6 +99,10 @@ const Try kTries[] = {
     {"--limit-prompts", 3, [](size_t n) { return completion(",\"prompt\":" + repeated(n, "\"hi\"")); }},
     {"--limit-choices", 3, [](size_t n) { return completion(kPrompt + ",\"n\":" + std::to_string(n)); }},
     {"--limit-top-logprobs", 3, [](size_t n) { return completion(kPrompt + ",\"logprobs\":" + std::to_string(n)); }},
+    {"--limit-grammar-bytes", 70,
+     [](size_t n) { return completion(kPrompt + ",\"regex\":\"(?:" + std::string(n - 5, 'z') + ")?\""); }},
+    {"--limit-grammar-choices", 3,
+     [](size_t n) { return completion(kPrompt + ",\"choice\":" + repeated(n, "\"a\"")); }},
     {"--limit-stop-tokens", 3,
      [](size_t n) { return completion(kPrompt + ",\"stop_token_ids\":" + repeated(n, "7")); }},
     {"--limit-cache-salt-bytes", 9,
@@ -118,6 +124,8 @@ constexpr Elsewhere kElsewhere[] = {
     {"--limit-linger-seconds", "Limits", "TimeoutsAreKept"},
     {"--limit-queue-seconds", "Limits", "TimeoutsAreKept"},
     {"--limit-prompt-seconds", "Limits", "TimeoutsAreKept"},
+    {"--limit-grammar-seconds", "Structured", "ACompileThatTakesTooLongIsRefused"},
+    {"--grammar-cache-bytes", "Grammars", "AreKeptWithinTheirBytes"},
     {"--drain-s", "", "", "tests/python/test_server_operations.py drains the program"},
     {"--limit-connections", "Connection", "ConnectionsBeyondTheLimitAreClosed"},
     {"--limit-address-connections", "Connections", "OneAddressGetsItsShareOnly"},

@@ -47,6 +47,10 @@ struct World {
   struct Options {
     ServerOptions server;
     EngineOptions engine{.blocks = 256};
+    Vocabulary vocabulary = byte_vocabulary(300);
+    std::string chat_template =
+        "{% for message in messages %}{{ bos_token }}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}";
     bool gated = false;
     bool loaded = true;
     std::function<void(int, const Batch&)> before_step;
@@ -58,11 +62,9 @@ struct World {
 
   Gate gate;
   HashModel model{300, 4096};
-  Tokenizer tokenizer{byte_vocabulary(300)};
-  ChatTemplate chat_template{
-      "{% for message in messages %}{{ bos_token }}{{ message.role }}: {{ message.content }}\n{% endfor %}"
-      "{% if add_generation_prompt %}assistant: {% endif %}",
-      "<s>", "</s>"};
+  Tokenizer tokenizer;
+  std::string template_text;
+  ChatTemplate chat_template;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<EngineThread> thread;
   std::unique_ptr<Server> server;
@@ -73,7 +75,8 @@ struct World {
             .chat_template = &chat_template,
             .model_name = "test/hash-model",
             .system_fingerprint = "fp_test",
-            .created = 1'700'000'000};
+            .created = 1'700'000'000,
+            .chat_template_text = template_text};
   }
   uint16_t port() const { return server->port(); }
   Reply call(std::string_view bytes) { return HttpClient(port()).call(bytes); }
@@ -91,7 +94,10 @@ struct World {
   }
 
  private:
-  World(Options options, int) {
+  World(Options options, int)
+      : tokenizer(options.vocabulary),
+        template_text(options.chat_template),
+        chat_template(options.chat_template, "<s>", "</s>") {
     model.before_step = [this, gated = options.gated, inner = options.before_step](int step, const Batch& batch) {
       if (gated) gate.enter();
       if (inner) inner(step, batch);
