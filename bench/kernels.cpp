@@ -5,6 +5,7 @@
 //   bench_kernels --benchmark_filter=avx512/panel/q4_1
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -28,20 +29,23 @@ struct Shape {
 };
 
 // 3072 and 9216 columns are Ministral 3 3B's, 576 and 1536 SmolLM2-135M's.
-constexpr int64_t kDecodeWeights = 96'000'000;
+constexpr int64_t kRowsForMemory = 0;  // decode: as many rows as no cache holds
 constexpr Shape kShapes[] = {
-    {"decode", kDecodeWeights / 3072, 3072, 1},
-    {"decode", kDecodeWeights / 9216, 9216, 1},
-    {"decode", kDecodeWeights / 1536, 1536, 1},
-    {"decode", kDecodeWeights / 3072, 3072, 2},
-    {"decode", kDecodeWeights / 3072, 3072, 4},
-    {"decode", kDecodeWeights / 3072, 3072, 8},
-    {"decode", kDecodeWeights / 3072, 3072, 12},
-    {"prefill", 128, 3072, 240},
-    {"prefill", 128, 3072, 512},
-    {"prefill", 64, 9216, 512},
-    {"prefill", 256, 1536, 512},
+    {"decode", kRowsForMemory, 3072, 1},  {"decode", kRowsForMemory, 9216, 1}, {"decode", kRowsForMemory, 1536, 1},
+    {"decode", kRowsForMemory, 3072, 2},  {"decode", kRowsForMemory, 3072, 4}, {"decode", kRowsForMemory, 3072, 8},
+    {"decode", kRowsForMemory, 3072, 12}, {"prefill", 128, 3072, 240},         {"prefill", 128, 3072, 512},
+    {"prefill", 64, 9216, 512},           {"prefill", 256, 1536, 512},
 };
+
+/// Bytes that no cache holds: several times the last one that the system tells of.
+int64_t memory_bytes() {
+  constexpr int64_t kLeast = 96'000'000, kTimesTheCache = 3;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  return std::max(kLeast, kTimesTheCache * int64_t{sysconf(_SC_LEVEL3_CACHE_SIZE)});
+#else
+  return kLeast;
+#endif
+}
 
 /// Memory at a multiple of 64 bytes.
 template <typename T>
@@ -180,8 +184,9 @@ class JsonLines : public benchmark::BenchmarkReporter {
 };
 
 void add(const KernelTable& table, Format format) {
-  for (const Shape& shape : kShapes) {
+  for (Shape shape : kShapes) {
     if (shape.cols % format_info(format).block_values != 0) continue;
+    if (shape.rows == kRowsForMemory) shape.rows = memory_bytes() / panel_bytes(format, shape.cols) * kPanelRows;
     const std::string name = fmt::format("{}/panel/{}/{}/{}x{}x{}", table.name, format_name(format), shape.name,
                                          shape.rows, shape.cols, shape.tokens);
     for (const int threads : {1, 2}) {
@@ -196,7 +201,7 @@ void add(const KernelTable& table, Format format) {
 
 /// Plain reading of memory: the ceiling of every decode.
 void read_memory(benchmark::State& state) {
-  static std::vector<uint64_t> memory(256u << 17, 1);
+  static std::vector<uint64_t> memory(static_cast<size_t>(memory_bytes()) / sizeof(uint64_t), 1);
   const size_t share = memory.size() / static_cast<size_t>(state.threads());
   const uint64_t* from = memory.data() + share * static_cast<size_t>(state.thread_index());
   double seconds = 0;

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <charconv>
 #include <cmath>
 #include <unordered_set>
 #include <vector>
@@ -96,8 +97,12 @@ struct Handler {
     stack.push_uint64(value);
     return node(ec);
   }
-  bool on_double(double value, json::string_view, json::error_code& ec) {
-    stack.push_double(value);
+  bool on_double(double value, json::string_view text, json::error_code& ec) {
+    // Boost.JSON's own value may be off in the last place; from_chars rounds correctly.
+    double exact = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exact);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    stack.push_double(whole ? exact : value);
     return node(ec);
   }
   bool on_bool(bool value, json::error_code& ec) {

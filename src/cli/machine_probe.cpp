@@ -17,13 +17,24 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kProbeBytes = uint64_t{256} << 20;  // several times the largest cache of the machines we know
+constexpr uint64_t kLeastProbeBytes = uint64_t{256} << 20, kMostProbeBytes = uint64_t{2} << 30;
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
 constexpr int kPasses = 5;
 constexpr double kLoopSeconds = 0.005;  // of one piece of an arithmetic loop
 constexpr int kLoopPieces = 2;          // a thread
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Several times the last cache that the system tells of: a smaller probe would read part of that.
+uint64_t probe_bytes() {
+  constexpr uint64_t kTimesTheCache = 4;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  const auto cache = static_cast<uint64_t>(std::max(0l, sysconf(_SC_LEVEL3_CACHE_SIZE)));
+#else
+  const uint64_t cache = 0;
+#endif
+  return std::clamp(kTimesTheCache * cache, kLeastProbeBytes, kMostProbeBytes);
+}
 
 }  // namespace
 
@@ -37,7 +48,7 @@ MachineProbe::MachineProbe(int threads, std::string_view kernels)
     : pool_(threads),
       loops_(peaks_of(select_kernels(kernels).name)),
       reader_(peaks_of(select_kernels("").name)),
-      pages_(kProbeBytes, "the probe of the read bandwidth") {
+      pages_(probe_bytes(), "the probe of the read bandwidth") {
 #ifdef MADV_HUGEPAGE
   madvise(pages_.data(), pages_.size(), MADV_HUGEPAGE);  // small pages cost a tenth; without huge ones it goes on
 #endif

@@ -22,7 +22,7 @@ constexpr std::string_view kDefaultModel = "mistralai/Ministral-3-3B-Instruct-25
 void ModelFlags::declare(Flags& flags) {
   flags.add("-m,--model", model, "a directory, a .gguf file or a hub name (owner/repo[:QUANT])");
   flags.add("--threads", threads, "compute threads; 0: one per usable core", 0, 1024);
-  flags.add("--kernels", kernels, "kernel table (avx512, avx2, scalar); empty: the best this CPU has");
+  flags.add("--kernels", kernels, "kernel table (avx512, avx512bf16, avx2, scalar); empty: the best this CPU has");
   flags.add("--exact", exact, "reference arithmetic: f32 activations and cache, no shortcut");
   flags.choice("--rounding", rounding,
                "activations: coarse (8 bits), mixed (16 where it matters) or fine (16, half as fast in prompts)",

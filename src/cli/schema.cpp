@@ -28,20 +28,14 @@ namespace json = boost::json;
 constexpr size_t kLineBytes = size_t{32} << 20;
 constexpr JsonLimits kLineLimits = {.depth = 35, .fault = Fault::bad_request};  // instances lie three levels deep
 
-/// One line of stdin without its end. False at the end of the input.
+/// One line of stdin without its end; of a line that is too long only as much as shows that. False at the end of the
+/// input.
 bool read_line(std::string& line) {
   line.clear();
-  char buffer[65536];
-  while (std::fgets(buffer, sizeof buffer, stdin)) {
-    line += buffer;
-    if (line.ends_with('\n')) {
-      line.pop_back();
-      return true;
-    }
-    if (line.size() > kLineBytes)
-      throw Error(Fault::too_large, fmt::format("a line of stdin is over {} bytes", kLineBytes));
-  }
-  return !line.empty();
+  int c = 0;
+  while ((c = getc_unlocked(stdin)) != EOF && c != '\n')
+    if (line.size() <= kLineBytes) line += static_cast<char>(c);
+  return c == '\n' || !line.empty();
 }
 
 class Schema : public Command {
@@ -80,6 +74,8 @@ class Schema : public Command {
 
   json::object answer(const std::string& line) const {
     try {
+      if (line.size() > kLineBytes)
+        throw Error(Fault::too_large, fmt::format("the line has more than {} bytes", kLineBytes));
       Budget reading("reading the line", {.steps = 10'000'000});
       const json::value request = parse_json(line, "the line", kLineLimits, reading);
       return check(line, request);
@@ -138,7 +134,7 @@ class Schema : public Command {
     if (const auto instances = view.find("instances")) {
       const auto sources = json_elements(json_member(line, "instances"));
       for (size_t i = 0; i < instances->size(); i++) {
-        Budget walking("walking over the instance", {.time = std::chrono::seconds(10)});
+        Budget walking("walking over the instance", {.time = std::chrono::seconds(60)});
         results.emplace_back(
             walk_text(grammar, *tokenizer_, instance_text(instances->element(i), sources[i]), walking, times));
       }

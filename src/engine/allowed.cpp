@@ -10,6 +10,7 @@ namespace lancet {
 namespace {
 
 constexpr size_t kWord = 64;
+constexpr uint32_t kFewInWord = 12;  // fewer are picked one by one
 
 }  // namespace
 
@@ -48,17 +49,25 @@ TokenId AllowedTokens::rank(TokenId id) const {
 }
 
 std::vector<float> AllowedTokens::gather(std::span<const float> logits) const {
-  std::vector<float> values;
-  values.reserve(static_cast<size_t>(count()));
+  std::vector<float> values(static_cast<size_t>(count()) + 1);  // one more, for what is written and not kept
+  float* to = values.data();
   for (size_t i = 0; i + 1 < before_.size(); i++) {
-    uint64_t bits = word(i);
+    const uint64_t bits = word(i);
     const float* from = logits.data() + i * kWord;
-    if (bits == ~uint64_t{0}) {
-      values.insert(values.end(), from, from + kWord);
-      continue;
+    const uint32_t ones = before_[i + 1] - before_[i];
+    if (ones == kWord) {
+      to = std::copy_n(from, kWord, to);
+    } else if (ones < kFewInWord || (i + 1) * kWord > logits.size()) {
+      for (uint64_t left = bits; left != 0; left &= left - 1) *to++ = from[std::countr_zero(left)];
+    } else {
+      // Without a branch that nothing could predict.
+      for (size_t bit = 0; bit < kWord; bit++) {
+        *to = from[bit];
+        to += bits >> bit & 1;
+      }
     }
-    for (; bits != 0; bits &= bits - 1) values.push_back(from[std::countr_zero(bits)]);
   }
+  values.pop_back();
   return values;
 }
 

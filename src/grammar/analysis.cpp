@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -169,9 +171,12 @@ class Analysis {
     return start == 0 ? kNever : lexemes_.cost(start, budget_);
   }
   Rising rising(Term term, Encoding encoding, size_t count) {
+    // Variants of one object (a union, a negation) have families of the same keys.
+    const auto [slot, fresh] = rising_.try_emplace({term.id, encoding, count});
+    if (!fresh) return slot->second;
     Rising costs{lexemes_.shortest(lexemes_.start(term, encoding), count, budget_)};
     if (costs.costs.empty()) costs.costs.push_back(text_cost(term, encoding));
-    return costs;
+    return slot->second = std::move(costs);
   }
   int64_t tokens(std::string_view text) {
     budget_.step(text.size());
@@ -291,6 +296,7 @@ class Analysis {
   Budget& budget_;
   std::vector<std::vector<RuleId>> users_;
   std::vector<bool> empty_;
+  std::map<std::tuple<uint32_t, Encoding, size_t>, Rising> rising_;
   std::set<std::string_view> texts_seen_;  // of the items of the array that is looked at
 };
 

@@ -7,12 +7,24 @@ namespace lancet {
 namespace {
 
 constexpr int64_t kNoLimit = kNever;
-constexpr uint32_t kClipBytes = 24;  // slices are shared by strings that differ only further away than this
-
 constexpr int64_t kWithinCharacter = 4;  // bytes that a token may leave of a character: \\u00xx
 
 // How much dearer the next text can be because the one that is read now is excluded, which a shared mask does not know.
 constexpr int64_t kOneMoreExcluded = 16;
+
+/// The state to which most bytes lead.
+Lexemes::State usual_next(const Lexemes::Row& row) {
+  Lexemes::Row sorted = row;
+  std::sort(sorted.begin(), sorted.end());
+  Lexemes::State best = 0;
+  std::ptrdiff_t most = 0;
+  for (auto at = sorted.begin(); at != sorted.end();) {
+    const auto end = std::upper_bound(at, sorted.end(), *at);
+    if (*at != 0 && end - at > most) most = end - at, best = *at;
+    at = end;
+  }
+  return best;
+}
 
 void unite(TokenMask& into, const TokenMask& from) {
   for (size_t i = 0; i < into.words().size(); ++i) into.words()[i] |= from.words()[i];
@@ -62,14 +74,9 @@ const Masks::Entry& Masks::of_position(const Position& position, Budget& budget)
   if (const auto at = entries_.find(alone); at != entries_.end()) return at->second;
   Entry entry{TokenMask(machine_.trie().size())};
   Walk walk{entry, kNoLimit, budget};
-  const bool kept = position.kind == Position::Kind::text && machine_.lexemes().in_json_string(position.a) &&
-                    position.text != 0 && position.text != kUnknownText;
-  if (kept) {
+  if (is_kept(position)) {
     // As if nothing were excluded, which is shared; then what is excluded here is taken out.
-    Position any = position;
-    any.text = kUnknownText;
-    any.excluded = any.low = any.high = 0;
-    const Entry& shared = of_position(any, budget);
+    const Entry& shared = of_position(of_unknown_text(position), budget);
     if (position.excluded == 0 && shared.suspects.empty()) return shared;
     entry = shared;
     remove_excluded(position, walk);
@@ -94,7 +101,7 @@ void Masks::compute(const Position& position, Walk& walk) {
       walk.into.mask.set(static_cast<TokenId>(machine_.rules().rules[position.rule].index));
       walk.into.worst = std::max(walk.into.worst, cost);
     }
-  } else if ((position.text == 0 || walk.limit == kNoLimit) && in_string(machine_.lexemes(), position)) {
+  } else if (in_string(machine_.lexemes(), position)) {
     compute_string(position, walk);
   } else {
     this->walk(machine_.alone(position), 0, static_cast<uint32_t>(machine_.trie().nodes().size()), 0, walk);
@@ -125,11 +132,65 @@ void Masks::walk(StateId from, uint32_t begin, uint32_t end, uint32_t depth, Wal
 }
 
 const Masks::Slice& Masks::slice(Lexemes::State state, Budget& budget) {
-  const Lexemes::State clipped = machine_.lexemes().clipped(state, kClipBytes);
+  Lexemes& lexemes = machine_.lexemes();
+  // Shared by all strings that differ only further away than any token reaches.
+  const Lexemes::State clipped = lexemes.clipped(state, static_cast<uint32_t>(machine_.trie().longest()));
   if (const auto at = slices_.find(clipped); at != slices_.end()) return at->second;
-  Slice made;  // kept only when it is whole: the budget may end the scan
-  scan_string(clipped, kNoLimit, made, budget);
+  Slice made;
+  made.cost = lexemes.cost(clipped, budget);
+  const auto lengths = lexemes.at_character(clipped) ? machine_.rules().terms.any_of_length(lexemes.term(clipped))
+                                                     : std::optional<TermPool::Lengths>();
+  const Lexemes::State usual = usual_next(lexemes.row(clipped, budget));
+  if (lengths) {
+    fill_by_length(*lengths, made);
+    made.worst = std::min(kNever, made.cost + kWithinCharacter);
+  } else if (usual != clipped && usual != 0 && usual_next(lexemes.row(usual, budget)) == usual) {
+    scan_difference(clipped, usual, slice(usual, budget), made, budget);
+  } else {
+    scan_string(clipped, kNoLimit, made, budget);
+  }
   return slices_.emplace(clipped, std::move(made)).first->second;
+}
+
+/// The slice of `from` out of that of `other`: the trie is walked in both states at once, and where they have become
+/// the same nothing below differs.
+void Masks::scan_difference(Lexemes::State from, Lexemes::State other, const Slice& known, Slice& slice,
+                            Budget& budget) {
+  static constexpr Lexemes::Row kNowhere = {};
+  Lexemes& lexemes = machine_.lexemes();
+  const TokenTrie& trie = machine_.trie();
+  const auto nodes = trie.nodes();
+  slice.stay = known.stay;
+  slice.worst = std::max(known.worst, slice.cost);
+  std::vector<std::pair<const Lexemes::Row*, const Lexemes::Row*>> path(static_cast<size_t>(trie.longest()) + 1);
+  path[0] = {&lexemes.row(from, budget), &lexemes.row(other, budget)};
+  auto exit = known.exits.begin();
+  for (uint32_t i = 0; i < nodes.size();) {
+    const TokenTrie::Node& node = nodes[i];
+    const auto [row, other_row] = path[node.depth - 1u];
+    const Lexemes::State to = (*row)[node.byte], other_to = (*other_row)[node.byte];
+    budget.step();
+    if (to == other_to) {
+      for (i = node.end; exit != known.exits.end() && *exit < i; ++exit) slice.exits.push_back(*exit);
+      continue;
+    }
+    const bool other_done = exit != known.exits.end() && *exit == i;
+    if (other_done) ++exit;
+    const int64_t cost = to == 0 ? kNever : lexemes.cost(to, budget);
+    const bool done = to != 0 && cost == 0 && lexemes.is_done(to);
+    const uint32_t kept = to == 0 ? node.first : node.last;  // tokens from here to the end of the subtree are to go
+    for (uint32_t t = node.first; t < kept; ++t) slice.stay.set(trie.ids()[t]);
+    if (kept > node.first) slice.worst = std::max(slice.worst, cost);
+    if (done && node.end > i + 1) slice.exits.push_back(i);
+    if (to == 0 || done) {
+      for (uint32_t t = kept; t < nodes[node.end - 1].last; ++t) slice.stay.clear(trie.ids()[t]);
+      for (i = node.end; exit != known.exits.end() && *exit < i; ++exit) {}
+      continue;
+    }
+    const bool other_ends = other_to == 0 || other_done;
+    path[node.depth] = {&lexemes.row(to, budget), other_ends ? &kNowhere : &lexemes.row(other_to, budget)};
+    ++i;
+  }
 }
 
 /// The slice of a string of which only the length is bounded, from what the vocabulary knows about all strings.
@@ -250,6 +311,49 @@ void Masks::remove_excluded(const Position& position, Walk& walk) {
   }
 }
 
+/// A JSON string whose text matters later and is known.
+bool Masks::is_kept(const Position& position) const {
+  return position.kind == Position::Kind::text && position.text != 0 && position.text != kUnknownText &&
+         machine_.lexemes().in_json_string(position.a);
+}
+
+Position Masks::of_unknown_text(Position position) {
+  position.text = kUnknownText;
+  position.excluded = position.low = position.high = 0;
+  return position;
+}
+
+/// Takes out the tokens that cost more than the limit because of what is excluded: now, or once the string is closed.
+void Masks::limit_kept(const Position& position, Walk& walk) {
+  const TokenTrie& trie = machine_.trie();
+  const StateId alone = machine_.alone(position);
+  for (const TokenId id : trie.quoting()) {
+    if (!walk.into.mask.test(id)) continue;
+    StateId state = alone;
+    for (const char c : trie.bytes(id)) state = machine_.next(state, static_cast<uint8_t>(c), walk.budget);
+    if (machine_.cost(state, walk.budget) > walk.limit) walk.into.mask.clear(id);
+  }
+  const uint32_t read = machine_.text_bytes(position.text);
+  for (uint32_t i = position.low; i < position.high; ++i) {
+    const std::string rest = machine_.excluded(position.excluded).texts[i].substr(read);
+    Position at = position;
+    uint32_t begin = 0, end = static_cast<uint32_t>(trie.nodes().size());
+    for (const char c : rest) {
+      const auto byte = static_cast<uint8_t>(c);
+      const uint32_t node = trie.child(begin, end, byte);
+      at.a = machine_.lexemes().next(at.a, byte, walk.budget);
+      if (node == end || at.a == 0 || machine_.lexemes().is_done(at.a)) break;
+      machine_.follow_text(at, byte);
+      const TokenTrie::Node& here = trie.nodes()[node];
+      if (here.first != here.last && machine_.cost(at, walk.budget) > walk.limit) {
+        for (uint32_t t = here.first; t < here.last; ++t) walk.into.mask.clear(trie.ids()[t]);
+      }
+      begin = node + 1;
+      end = here.end;
+    }
+  }
+}
+
 void Masks::remove_false_suspects(const Position& position, Entry& entry, Budget& budget) {
   for (const TokenId id : entry.suspects) {
     StateId state = machine_.alone(position);
@@ -272,7 +376,8 @@ const TokenMask& Masks::within(StateId state, int64_t tokens_left, Budget& budge
     for (const Position& position : positions) {
       Entry part{TokenMask(machine_.trie().size())};
       Walk walk{part, limit, budget};
-      compute(position, walk);
+      compute(is_kept(position) ? of_unknown_text(position) : position, walk);
+      if (is_kept(position)) limit_kept(position, walk);
       unite(limited_.mask, part.mask);
     }
     for (size_t i = 0; i < limited_.mask.words().size(); ++i) limited_.mask.words()[i] &= allowed.words()[i];

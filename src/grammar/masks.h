@@ -47,8 +47,12 @@ class Masks {
   const Slice& slice(Lexemes::State, Budget&);
   void fill_by_length(TermPool::Lengths, Slice&) const;
   void scan_string(Lexemes::State, int64_t limit, Slice&, Budget&);
+  void scan_difference(Lexemes::State from, Lexemes::State other, const Slice& known, Slice&, Budget&);
   void compute_string(const Position&, Walk&);
   void leave_string(const Position&, const Slice&, Walk&);
+  bool is_kept(const Position&) const;
+  static Position of_unknown_text(Position);
+  void limit_kept(const Position&, Walk&);
   void remove_excluded(const Position&, Walk&);
   void remove_false_suspects(const Position&, Entry&, Budget&);
   void add_tokens(const TokenTrie::Node&, Entry&) const;

@@ -69,6 +69,8 @@ SchemaDocument::SchemaDocument(const json::value& root, Budget& budget, std::vec
                 "a JSON schema must be an object, true or false, found " + quoted(json::serialize(root))};
   }
   resources_.push_back({});
+  scopes_.push_back({});
+  scope_ids_.emplace(Scope(), 0);
   walk(root, "", {}, 0);
 }
 
@@ -185,7 +187,7 @@ void SchemaDocument::read_anchors(SchemaId id, const json::object& object) {
     resource.dynamic_anchors.emplace(text_of(*name), id);
   }
   if (const json::value* set = find(id, "$recursiveAnchor"); set && set->is_bool() && set->get_bool()) {
-    if (id == resource.root || (id == 0 && place.resource == 0)) resource.recursive_anchor = true;
+    if (id == resource.root || (id == 0 && place.resource == 0)) resource.dynamic_anchors.emplace("", id);
   }
 }
 
@@ -228,27 +230,26 @@ void SchemaDocument::walk_keyword(SchemaId id, const Keyword& keyword, const jso
   }
 }
 
-SchemaId SchemaDocument::resolve(SchemaId from, std::string_view keyword, std::string_view reference) {
+SchemaId SchemaDocument::resolve(SchemaId from, std::string_view keyword, std::string_view reference, ScopeId scope) {
   const SchemaId found = target(from, keyword, reference);
-  const Resource& resource = resources_[places_[found].resource];
-  if (keyword == "$recursiveRef") {
-    const auto anchors = std::ranges::count_if(resources_, [](const Resource& r) { return r.recursive_anchor; });
-    if (resource.recursive_anchor && anchors > 1) {
-      refuse(from, keyword,
-             "what $recursiveRef refers to depends on where it is used: several resources are $recursiveAnchor");
-    }
-  } else if (keyword == "$dynamicRef") {
-    const std::string name(uri_fragment(reference));
-    if (!resource.dynamic_anchors.contains(name)) return found;
-    const auto anchors =
-        std::ranges::count_if(resources_, [&](const Resource& r) { return r.dynamic_anchors.contains(name); });
-    if (anchors > 1) {
-      refuse(from, keyword,
-             "what $dynamicRef refers to depends on where it is used: several resources have the $dynamicAnchor " +
-                 quoted(name));
-    }
-  }
-  return found;
+  if (keyword == "$ref") return found;
+  const std::string name(keyword == "$recursiveRef" ? std::string_view() : uri_fragment(reference));
+  if (!resources_[places_[found].resource].dynamic_anchors.contains(name)) return found;
+  const auto outer = scopes_[scope].find(name);
+  return outer == scopes_[scope].end() ? found : outer->second;
+}
+
+ScopeId SchemaDocument::enter(ScopeId id, SchemaId schema) {
+  const auto& anchors = resources_[places_[schema].resource].dynamic_anchors;
+  if (anchors.empty() || resources_.size() == 1) return id;
+  Scope scope = scopes_[id];
+  for (const auto& [name, target] : anchors) scope.try_emplace(name, target);
+  if (scope.size() == scopes_[id].size()) return id;
+  budget_.step(1 + scope.size());
+  budget_.charge(64 * scope.size());
+  const auto [slot, fresh] = scope_ids_.try_emplace(scope, static_cast<ScopeId>(scopes_.size()));
+  if (fresh) scopes_.push_back(std::move(scope));
+  return slot->second;
 }
 
 SchemaId SchemaDocument::target(SchemaId from, std::string_view keyword, std::string_view reference) {

@@ -19,6 +19,9 @@
 namespace lancet {
 
 using SchemaId = uint32_t;
+/// What the dynamic anchors mean that several resources have: the outermost resource that was entered decides. 0: none
+/// has been entered.
+using ScopeId = uint32_t;
 
 struct SchemaPlace {
   const boost::json::value* value = nullptr;
@@ -41,7 +44,9 @@ class SchemaDocument {
   const boost::json::value* find(SchemaId, std::string_view keyword) const;
   std::string pointer(SchemaId, std::string_view keyword) const;
   /// The target of the $ref, $recursiveRef or $dynamicRef at `from`.
-  SchemaId resolve(SchemaId from, std::string_view keyword, std::string_view reference);
+  SchemaId resolve(SchemaId from, std::string_view keyword, std::string_view reference, ScopeId);
+  /// The scope after entering a schema.
+  ScopeId enter(ScopeId, SchemaId);
   void note(std::string pointer, std::string text);
   /// Error{unsupported} for a keyword of this schema.
   [[noreturn]] void refuse(SchemaId, std::string_view keyword, const std::string& reason) const;
@@ -50,8 +55,8 @@ class SchemaDocument {
   struct Resource {
     std::string uri;
     SchemaId root = 0;
-    std::map<std::string, SchemaId, std::less<>> anchors, dynamic_anchors;
-    bool recursive_anchor = false;
+    std::map<std::string, SchemaId, std::less<>> anchors;
+    std::map<std::string, SchemaId, std::less<>> dynamic_anchors;  // $recursiveAnchor has the empty name
   };
 
   SchemaId walk(const boost::json::value&, const std::string& pointer, const SchemaPlace& parent, int depth);
@@ -68,6 +73,9 @@ class SchemaDocument {
   std::vector<SchemaPlace> places_;
   std::vector<Resource> resources_;
   std::unordered_map<const boost::json::value*, SchemaId> by_value_;
+  using Scope = std::map<std::string, SchemaId, std::less<>>;
+  std::map<Scope, ScopeId> scope_ids_;
+  std::vector<Scope> scopes_;
 };
 
 }  // namespace lancet

@@ -122,7 +122,7 @@ RuleId add_json_schema(Rules& rules, const boost::json::value& schema, const Sch
                        std::vector<SchemaNote>* notes) {
   SchemaDocument document(schema, budget, notes);
   SchemaLogic logic(document, rules.terms(), budget);
-  return SchemaEmitter(logic, rules, options).emit(logic.schema(document.root()));
+  return SchemaEmitter(logic, rules, options).emit(logic.schema(document.root(), 0));
 }
 
 }  // namespace lancet

@@ -14,7 +14,6 @@ namespace json = boost::json;
 
 constexpr size_t kMaxShapes = 4096;  // of one literal: beyond, the schema multiplies out too far
 constexpr size_t kMaxNesting = 256;  // of references and combinations about one value
-constexpr int kEmptinessDepth = 3;   // levels of values that is_empty() looks into
 
 uint8_t bit_of(const ObjectShape*) { return object_bit; }
 uint8_t bit_of(const ArrayShape*) { return array_bit; }
@@ -41,9 +40,6 @@ bool only_requires(const std::vector<ObjectShape>& shapes) {
   return rest == ObjectShape();
 }
 
-/// Thrown inside is_empty() where the answer would need itself.
-struct Undecided {};
-
 /// Marks a literal as being worked out, for its lifetime.
 template <class Map>
 class Opened {
@@ -59,18 +55,6 @@ class Opened {
 };
 
 }  // namespace
-
-Goal make_goal(std::vector<Literal> literals) {
-  std::ranges::sort(literals);
-  const auto [end, last] = std::ranges::unique(literals);
-  literals.erase(end, last);
-  std::erase(literals, kTrue);
-  for (size_t i = 0; i < literals.size(); i++) {
-    const bool both = i + 1 < literals.size() && literals[i + 1] == negated(literals[i]) && !is_negated(literals[i]);
-    if (literals[i] == kFalse || both) return {kFalse};
-  }
-  return literals;
-}
 
 template <>
 SchemaExpansion::Memo<ObjectShape>& SchemaExpansion::memo() {
@@ -104,6 +88,7 @@ auto SchemaExpansion::product(const Shapes<Shape>& a, const Shapes<Shape>& b) ->
   for (const Shape& x : a) {
     for (const Shape& y : b) {
       logic_.budget().step(1 + x.every.size() + y.every.size());
+      logic_.budget().charge((1 + x.every.size() + y.every.size()) * sizeof(x.every[0]) / 2);
       Shape both = merge(x, y);
       if (possible(both)) add(out, Shapes<Shape>{std::move(both)});
     }
@@ -140,8 +125,7 @@ auto SchemaExpansion::expand_formula(Literal l, Seen seen) -> Shapes<Shape> {
     case Formula::Kind::any:
       return is_negated(l) ? all_of<Shape>(all_negated(formula.any), seen) : any_of<Shape>(formula.any, seen);
     case Formula::Kind::schema:
-      return is_negated(l) ? violated<Shape>(logic_.parts(formula.schema))
-                           : satisfied<Shape>(logic_.parts(formula.schema), seen);
+      return is_negated(l) ? violated<Shape>(logic_.parts(formula)) : satisfied<Shape>(logic_.parts(formula), seen);
     case Formula::Kind::value:
       if (!is_of(*formula.value, type)) return is_negated(l) ? Shapes<Shape>{Shape()} : Shapes<Shape>();
       return is_negated(l) ? complement(of_value(*formula.value, type)[0]) : of_value(*formula.value, type);
@@ -353,128 +337,6 @@ void SchemaExpansion::demand_other(ArrayShape& shape, Literal l) {
   options.push_back(negated(l));
   shape.counts.push_back({.min = 1});
   if (!shape.seen.all) shape.counts.back().options = {{shape.seen.prefix, kNoEnd, negated(logic_.any(options))}};
-}
-
-std::vector<Literal> SchemaExpansion::about(const std::vector<KeyRule>& rules, const KeyIndex& index,
-                                            const std::string& name) {
-  std::vector<Literal> literals;
-  for (const uint32_t i : index.named(name)) literals.push_back(rules[i].value);
-  for (const uint32_t i : index.wide()) {
-    if (logic_.covers(rules[i].keys, name)) literals.push_back(rules[i].value);
-  }
-  logic_.budget().step(1 + literals.size());
-  return literals;
-}
-
-Goal SchemaExpansion::item(const ArrayShape& shape, uint64_t position) {
-  std::vector<Literal> literals;
-  for (const ItemRule& rule : shape.every) {
-    logic_.budget().step();
-    if (rule.from <= position && position < rule.to) literals.push_back(rule.value);
-  }
-  return make_goal(std::move(literals));
-}
-
-bool SchemaExpansion::is_empty(const Goal& goal) {
-  if (goal.empty()) return false;
-  if (goal == Goal{kFalse}) return true;
-  if (const auto known = empty_.find(goal); known != empty_.end()) return known->second;
-  if (depth_ >= kEmptinessDepth) return false;
-  depth_++;
-  bool empty = false;
-  try {
-    empty = scalars_.is_empty(scalars_.of(goal)) && objects(goal).empty() && arrays(goal).empty();
-  } catch (const Undecided&) {
-  } catch (const Error& e) {
-    if (e.fault() != Fault::unsupported) {
-      depth_--;
-      throw;
-    }
-  }
-  depth_--;
-  return empty_[goal] = empty;
-}
-
-bool SchemaExpansion::possible_option(const ObjectShape& shape, const KeyIndex& index, const KeyRule& option) {
-  Goal goal;
-  if (option.keys.is_name) {
-    goal = about(shape.every, index, option.keys.name);
-  } else {
-    for (const uint32_t i : index.wide()) {
-      if (shape.every[i].keys == option.keys) goal.push_back(shape.every[i].value);
-    }
-  }
-  goal.push_back(option.value);
-  return !is_empty(make_goal(std::move(goal)));
-}
-
-/// Drops options that cannot be. False if a list is left without any; the only option of a list is no option.
-bool SchemaExpansion::settle_options(ObjectShape& shape, KeyIndex& index) {
-  std::vector<std::vector<KeyRule>> open;
-  for (std::vector<KeyRule>& options : shape.some) {
-    std::erase_if(options, [&](const KeyRule& option) { return !possible_option(shape, index, option); });
-    if (options.empty()) return false;
-    if (options.size() > 1 || !options[0].keys.is_name) {
-      open.push_back(std::move(options));
-      continue;
-    }
-    shape.every.push_back(options[0]);
-    index.push_back(options[0]);
-    if (std::ranges::find(shape.required, options[0].keys.name) == shape.required.end()) {
-      shape.required.push_back(options[0].keys.name);
-    }
-  }
-  shape.some = std::move(open);
-  return true;
-}
-
-bool SchemaExpansion::possible(ObjectShape& shape) {
-  if (shape.max && *shape.max < std::max<uint64_t>(shape.min, shape.required.size())) return false;
-  if (shape.some.empty() && shape.required.empty()) return true;
-  KeyIndex index(shape.every);
-  if (!settle_options(shape, index)) return false;
-  if (!shape.implied.empty()) {
-    std::set<std::string> required(shape.required.begin(), shape.required.end());
-    for (size_t i = 0; i < shape.required.size(); i++) {
-      for (const auto& [first, second] : shape.implied) {
-        logic_.budget().step();
-        if (first == shape.required[i] && required.insert(second).second) shape.required.push_back(second);
-      }
-    }
-  }
-  for (const std::string& name : shape.required) {
-    if (is_empty(make_goal(about(shape.every, index, name)))) return false;
-  }
-  return !shape.max || *shape.max >= shape.required.size();
-}
-
-bool SchemaExpansion::possible(ArrayShape& shape) {
-  constexpr uint64_t kLook = 32;  // positions looked at
-  uint64_t end = 0;               // positions from here on are alike
-  for (const ItemRule& rule : shape.every) end = std::max(end, rule.to == kNoEnd ? rule.from : rule.to);
-  for (uint64_t i = 0; i <= std::min(end, kLook); i++) {
-    if (shape.max && i >= *shape.max) break;
-    if (is_empty(item(shape, i))) {
-      shape.max = i;
-      break;
-    }
-  }
-  if (shape.max && *shape.max < shape.min) return false;
-  std::vector<ItemCount> counts;
-  for (ItemCount& count : shape.counts) {
-    std::erase_if(count.options, [&](const ItemRule& option) {
-      if (option.value == kFalse || (shape.max && option.from >= *shape.max)) return true;
-      if (option.from < end && option.to != option.from + 1) return false;
-      Goal goal = item(shape, option.from);
-      goal.push_back(option.value);
-      return is_empty(make_goal(std::move(goal)));
-    });
-    if (count.max && *count.max < count.min) return false;
-    if (count.options.empty() && count.min > 0) return false;
-    if (!count.options.empty()) counts.push_back(std::move(count));
-  }
-  shape.counts = std::move(counts);
-  return true;
 }
 
 std::vector<ObjectShape> SchemaExpansion::objects(const Goal& goal) { return all_of<ObjectShape>(goal, Seen::no); }

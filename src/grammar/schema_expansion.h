@@ -65,6 +65,9 @@ class SchemaExpansion {
   template <class Shape>
   void add(Shapes<Shape>&, Shapes<Shape>);
 
+  /// Thrown inside is_empty() where the answer would need itself.
+  struct Undecided {};
+
   ObjectShape base(const SchemaParts&, const ObjectShape*);
   ArrayShape base(const SchemaParts&, const ArrayShape*);
   Shapes<ObjectShape> of_value(const boost::json::value&, const ObjectShape*);

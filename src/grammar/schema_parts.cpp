@@ -37,7 +37,8 @@ uint64_t count_of(const json::value& v) {
 /// Reads one schema.
 class PartsReader {
  public:
-  PartsReader(SchemaLogic& logic, SchemaId id) : logic_(logic), document_(logic.document()), id_(id) {}
+  PartsReader(SchemaLogic& logic, SchemaId id, ScopeId scope)
+      : logic_(logic), document_(logic.document()), id_(id), scope_(scope) {}
 
   SchemaParts read() {
     parts_.schema = id_;
@@ -59,7 +60,7 @@ class PartsReader {
 
  private:
   const json::value* find(std::string_view keyword) const { return document_.find(id_, keyword); }
-  Literal schema(const json::value& v) { return logic_.schema(document_.at(v)); }
+  Literal schema(const json::value& v) { return logic_.schema(document_.at(v), scope_); }
   bool before_2020() const {
     const SchemaPlace& place = document_.place(id_);
     return place.declared && place.draft < Draft::draft2020;
@@ -68,7 +69,7 @@ class PartsReader {
   void references() {
     for (const std::string_view keyword : {"$ref", "$recursiveRef", "$dynamicRef"}) {
       const json::value* v = find(keyword);
-      if (v) parts_.all.push_back(logic_.schema(document_.resolve(id_, keyword, text_of(*v))));
+      if (v) parts_.all.push_back(logic_.schema(document_.resolve(id_, keyword, text_of(*v), scope_), scope_));
     }
   }
 
@@ -290,6 +291,7 @@ class PartsReader {
   SchemaLogic& logic_;
   SchemaDocument& document_;
   SchemaId id_;
+  ScopeId scope_;
   SchemaParts parts_;
 };
 
@@ -305,10 +307,11 @@ Literal SchemaLogic::add(Formula formula) {
   return static_cast<Literal>(2 * (formulas_.size() - 1));
 }
 
-const SchemaParts& SchemaLogic::parts(SchemaId id) {
-  std::unique_ptr<SchemaParts>& parts = parts_[id];
+const SchemaParts& SchemaLogic::parts(const Formula& formula) {
+  std::unique_ptr<SchemaParts>& parts = parts_[{formula.schema, formula.scope}];
   if (!parts) {
-    parts = std::make_unique<SchemaParts>(PartsReader(*this, id).read());
+    budget_.charge(sizeof(SchemaParts));
+    parts = std::make_unique<SchemaParts>(PartsReader(*this, formula.schema, formula.scope).read());
   }
   return *parts;
 }
@@ -318,10 +321,11 @@ std::string SchemaLogic::pointer(Literal l) const {
   return f.kind == Formula::Kind::schema ? document_.place(f.schema).pointer : std::string();
 }
 
-Literal SchemaLogic::schema(SchemaId id) {
+Literal SchemaLogic::schema(SchemaId id, ScopeId outer) {
   const json::value& v = *document_.place(id).value;
   if (v.is_bool()) return v.get_bool() ? kTrue : kFalse;
-  const auto [slot, fresh] = schemas_.try_emplace(id, kTrue);
+  const ScopeId scope = document_.enter(outer, id);
+  const auto [slot, fresh] = schemas_.try_emplace({id, scope}, kTrue);
   if (fresh) {
     const bool says_something = std::ranges::any_of(v.get_object(), [&](const auto& kv) {
       const Keyword* keyword = find_keyword({kv.key().data(), kv.key().size()});
@@ -329,7 +333,7 @@ Literal SchemaLogic::schema(SchemaId id) {
              keyword->name != "$defs" && keyword->name != "$schema" && keyword->name != "$id" &&
              keyword->name != "id" && document_.find(id, keyword->name);
     });
-    if (says_something) slot->second = add({.kind = Formula::Kind::schema, .schema = id});
+    if (says_something) slot->second = add({.kind = Formula::Kind::schema, .schema = id, .scope = scope});
   }
   return slot->second;
 }

@@ -58,6 +58,7 @@ struct SchemaParts {
 struct Formula {
   enum class Kind : uint8_t { truth, schema, value, any } kind = Kind::truth;
   SchemaId schema = 0;
+  ScopeId scope = 0;
   const boost::json::value* value = nullptr;
   std::vector<Literal> any;  // at least one
 };
@@ -71,11 +72,12 @@ class SchemaLogic {
   TermPool& terms() { return terms_; }
   Budget& budget() { return budget_; }
   const Formula& formula(Literal l) const { return formulas_[l / 2]; }
-  const SchemaParts& parts(SchemaId);
+  const SchemaParts& parts(const Formula&);
   /// Where complaints about a literal point.
   std::string pointer(Literal) const;
 
-  Literal schema(SchemaId);  // kTrue or kFalse where that is plain
+  /// A schema that is met in a scope. kTrue or kFalse where that is plain.
+  Literal schema(SchemaId, ScopeId);
   Literal value(const boost::json::value&);
   Literal any(std::vector<Literal>);
   bool matches(Term, const std::string& name);
@@ -88,10 +90,10 @@ class SchemaLogic {
   TermPool& terms_;
   Budget& budget_;
   std::deque<Formula> formulas_;
-  std::unordered_map<SchemaId, Literal> schemas_;
+  std::map<std::pair<SchemaId, ScopeId>, Literal> schemas_;
   std::unordered_map<const boost::json::value*, Literal> values_;
   std::map<std::vector<Literal>, Literal> anys_;
-  std::unordered_map<SchemaId, std::unique_ptr<SchemaParts>> parts_;
+  std::map<std::pair<SchemaId, ScopeId>, std::unique_ptr<SchemaParts>> parts_;
   std::map<std::pair<Term, std::string>, bool> matches_;
 };
 

@@ -141,7 +141,7 @@ Scalars SchemaScalars::of_formula(const Formula& formula, Literal l) {
     case Formula::Kind::truth: return everything();
     case Formula::Kind::value: return of_values(std::array{formula.value});
     case Formula::Kind::any: return at_least_one(formula.any);
-    case Formula::Kind::schema: return of_parts(logic_.parts(formula.schema));
+    case Formula::Kind::schema: return of_parts(logic_.parts(formula));
   }
   return {};
 }

@@ -32,7 +32,9 @@ void TokenTrie::build() {
   for (size_t id = 0; id < bytes_.size(); ++id) {
     if (!bytes_[id].empty()) ids_.push_back(static_cast<TokenId>(id));
     longest_ = std::max(longest_, static_cast<int>(bytes_[id].size()));
-    if (std::count(bytes_[id].begin(), bytes_[id].end(), '"') > 2) rejoining_.push_back(static_cast<TokenId>(id));
+    const auto quotes = std::count(bytes_[id].begin(), bytes_[id].end(), '"');
+    if (quotes > 0) quoting_.push_back(static_cast<TokenId>(id));
+    if (quotes > 2) rejoining_.push_back(static_cast<TokenId>(id));
   }
   const auto text = [&](TokenId id) -> const std::string& { return bytes_[static_cast<size_t>(id)]; };
   std::sort(ids_.begin(), ids_.end(), [&](TokenId a, TokenId b) {

@@ -49,6 +49,7 @@ class TokenTrie {
   bool is_control(TokenId id) const { return control_[static_cast<size_t>(id)]; }
   /// Tokens with three quotes or more: only they can end one JSON string and contain all of another.
   std::span<const TokenId> rejoining() const { return rejoining_; }
+  std::span<const TokenId> quoting() const { return quoting_; }  // with a quote
   const StringTokens& string_tokens() const { return strings_; }
   int size() const { return static_cast<int>(bytes_.size()); }  // of the vocabulary
   int longest() const { return longest_; }                      // bytes of the longest token
@@ -67,7 +68,7 @@ class TokenTrie {
   std::vector<bool> control_;
   std::vector<TokenId> ends_;
   std::vector<Node> nodes_;
-  std::vector<TokenId> ids_, rejoining_;
+  std::vector<TokenId> ids_, rejoining_, quoting_;
   int longest_ = 0;
   StringTokens strings_;
 };

@@ -1,4 +1,4 @@
-// The peaks of the AVX-512 table: every product is one instruction.
+// The peaks of the AVX-512 tables: every product is one instruction.
 #include "kernels/peaks.h"
 #include "kernels/tables.h"
 
@@ -55,9 +55,14 @@ uint64_t read(std::span<const std::byte> bytes) {
 
 constinit const Peaks kAvx512Peaks = {.table = "avx512",
                                       .f32 = {"vfmadd231ps zmm", kPeakSums * 16, fma_f32},
-                                      .bf16 = {"vdpbf16ps zmm", kPeakSums * 32, dot_bf16},
+                                      .bf16 = {"", 0, nullptr},
                                       .int8 = {"vpdpbusd zmm", kPeakSums * 64, dot_int8},
                                       .read = read};
+constinit const Peaks kAvx512Bf16Peaks = {.table = "avx512bf16",
+                                          .f32 = {"vfmadd231ps zmm", kPeakSums * 16, fma_f32},
+                                          .bf16 = {"vdpbf16ps zmm", kPeakSums * 32, dot_bf16},
+                                          .int8 = {"vpdpbusd zmm", kPeakSums * 64, dot_int8},
+                                          .read = read};
 
 }  // namespace lancet
 

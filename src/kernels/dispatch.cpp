@@ -16,12 +16,18 @@ namespace lancet {
 namespace {
 
 struct RunnableTables {
-  std::array<const KernelTable*, 3> tables{};
+  std::array<const KernelTable*, 4> tables{};
   size_t count = 0;
 
   RunnableTables() {
 #ifdef LANCET_X86_TABLES
+    const bool bf16 = has_avx512() && __builtin_cpu_supports("avx512bf16");
+    // Intel's cores do 0.45 vdpbf16ps a cycle (measured, Emerald Rapids), a quarter of their multiply-adds in f32, and
+    // keep bf16 for AMX; AMD's do one, twice as many.
+    const bool bf16_first = bf16 && !__builtin_cpu_is("intel");
+    if (bf16_first) tables[count++] = &kAvx512Bf16Table;
     if (has_avx512()) tables[count++] = &kAvx512Table;
+    if (bf16 && !bf16_first) tables[count++] = &kAvx512Bf16Table;
     if (has_avx2()) tables[count++] = &kAvx2Table;
 #endif
     tables[count++] = &kScalarTable;
@@ -36,8 +42,7 @@ struct RunnableTables {
   static bool has_avx512() {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("avx512vbmi");
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
   }
 #endif
 };

@@ -36,7 +36,7 @@ struct RowsProduct {
 using ProductFunction = void (*)(const RowsProduct&);
 
 struct KernelTable {
-  std::string_view name;  // "scalar", "avx2", "avx512"
+  std::string_view name;  // "scalar", "avx2", "avx512", "avx512bf16"
   /// Products with exact activations, by Format. Never null: formats without a loop of their own decode rows.
   ProductFunction exact[kFormatCount];
   /// Products with panels, by Format; the scalar table has one for every format with a panel layout.

@@ -20,10 +20,9 @@ inline const float* row_of(const PrepareGroup& job, int t) {
 inline bool is_rest(const PrepareGroup& job, int t) { return (job.group.begin + t) % job.planes == 1; }
 
 inline void prepare_f32(const PrepareGroup& job) {
-  for (int t = 0; t < job.group.tokens; t++) {
-    const float* row = row_of(job, t);
-    for (int c = 0; c < job.cols; c++) {
-      const float value = is_rest(job, t) ? 0.0f : row[c];
+  for (int c = 0; c < job.cols; c++) {
+    for (int t = 0; t < job.group.tokens; t++) {
+      const float value = is_rest(job, t) ? 0.0f : row_of(job, t)[c];
       put_word(job, c, t, &value);
     }
   }

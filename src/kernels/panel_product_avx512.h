@@ -1,7 +1,7 @@
 // The loop nest of the AVX-512 panel products: token groups, and panels within them, so that a group's activations stay
 // in the level-2 cache while it visits the panels of a piece. A `Kernel` has
 //   kGroup    the most tokens of a group
-//   kFew      groups of up to so many tokens take two panels together, so that their sums do not wait for each other
+//   panels_together(tokens)   that a group of so many tokens takes, so that their sums do not wait for each other
 //   kFormat
 //   run<T, P>(const PanelGroup&)   P panels times T tokens
 // Included by avx512_int8.cpp and avx512_float.cpp only.
@@ -21,7 +21,7 @@ constexpr int prefetch_bytes(Format format) { return panel_stretch(format).bytes
 struct PanelGroup {
   const std::byte* panels;
   int64_t panel_bytes;
-  int stretches;
+  int stretches, cols;                         // cols: that the activations have
   const std::byte* values;                     // of the group, as the rest
   const float *scales, *scaled_sums;           // int8 only
   const int32_t *zero_8, *zero_128, *zero_32;  // int8 only
@@ -40,6 +40,7 @@ inline uint16_t row_lanes(const PanelGroup& group, int p) {
 inline PanelGroup group_of(const PanelProduct& job, TokenGroup tokens) {
   const PanelActivations& x = *job.x;
   PanelGroup group{};
+  group.cols = x.cols;
   group.values = x.values + tokens.begin * x.row_bytes();
   group.out_stride = job.out_stride;
   if (x.arithmetic != Arithmetic::int8) return group;
@@ -54,20 +55,18 @@ inline PanelGroup group_of(const PanelProduct& job, TokenGroup tokens) {
 
 using GroupFunction = void (*)(const PanelGroup&);
 
-/// one[t - 1] and two[t - 1]: t tokens and one panel, or two.
-template <class Kernel, class One, class Two>
+/// one[t - 1] and together[t - 1]: t tokens and one panel, or panels_together(t).
+template <class Kernel, class Tokens>
 struct GroupFunctions;
-template <class Kernel, int... One, int... Two>
-struct GroupFunctions<Kernel, std::integer_sequence<int, One...>, std::integer_sequence<int, Two...>> {
-  GroupFunction one[sizeof...(One)] = {Kernel::template run<One + 1, 1>...};
-  GroupFunction two[sizeof...(Two) + 1] = {Kernel::template run<Two + 1, 2>..., nullptr};
+template <class Kernel, int... T>
+struct GroupFunctions<Kernel, std::integer_sequence<int, T...>> {
+  GroupFunction one[sizeof...(T)] = {Kernel::template run<T + 1, 1>...};
+  GroupFunction together[sizeof...(T)] = {Kernel::template run<T + 1, Kernel::panels_together(T + 1)>...};
 };
 
 template <class Kernel>
 void panel_product(const PanelProduct& job) {
-  static constexpr GroupFunctions<Kernel, std::make_integer_sequence<int, Kernel::kGroup>,
-                                  std::make_integer_sequence<int, Kernel::kFew>>
-      functions;
+  static constexpr GroupFunctions<Kernel, std::make_integer_sequence<int, Kernel::kGroup>> functions;
   constexpr PanelStretch kStretch = panel_stretch(Kernel::kFormat);
   const PanelActivations& x = *job.x;
   for (int g = 0; g < group_count(x.tokens, Kernel::kGroup); g++) {
@@ -76,13 +75,14 @@ void panel_product(const PanelProduct& job) {
     group.stretches = (x.cols + kStretch.cols - 1) / kStretch.cols;
     group.panel_bytes = int64_t{group.stretches} * kStretch.bytes;
     group.prefetch = g == 0;
+    const int most = Kernel::panels_together(tokens.tokens);
     for (int64_t p = job.panel_begin; p < job.panel_end;) {
-      const bool two = tokens.tokens <= Kernel::kFew && job.panel_end - p >= 2;
+      const bool together = job.panel_end - p >= most;
       group.panels = job.panels + (p - job.panel_begin) * group.panel_bytes;
       group.out = job.out + tokens.begin * job.out_stride + p * kPanelRows;
       group.rows = job.rows - p * kPanelRows;
-      (two ? functions.two : functions.one)[tokens.tokens - 1](group);
-      p += two ? 2 : 1;
+      (together ? functions.together : functions.one)[tokens.tokens - 1](group);
+      p += together ? most : 1;
     }
   }
 }

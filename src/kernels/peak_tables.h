@@ -7,7 +7,7 @@
 namespace lancet {
 
 #ifdef LANCET_X86_TABLES
-extern const Peaks kAvx2Peaks, kAvx512Peaks;
+extern const Peaks kAvx2Peaks, kAvx512Peaks, kAvx512Bf16Peaks;
 #endif
 
 }  // namespace lancet

@@ -41,7 +41,7 @@ constexpr Peaks kScalarPeaks = {.table = "scalar",
 
 const Peaks& peaks_of(std::string_view table) {
 #ifdef LANCET_X86_TABLES
-  for (const Peaks* peaks : {&kAvx512Peaks, &kAvx2Peaks})
+  for (const Peaks* peaks : {&kAvx512Bf16Peaks, &kAvx512Peaks, &kAvx2Peaks})
     if (peaks->table == table) return *peaks;
 #endif
   return kScalarPeaks;

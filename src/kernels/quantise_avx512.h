@@ -27,12 +27,6 @@ inline void quantise_block(const float* values, int8_t* quants, float& scale, in
   sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
 }
 
-inline void round_to_bf16(const float* values, uint16_t* out) {
-  const auto* low = reinterpret_cast<const float*>(values);
-  const __m512bh rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(low + 16), _mm512_loadu_ps(low));
-  _mm512_storeu_si512(out, (__m512i)rounded);
-}
-
 inline void quantise(const float* values, int tokens, int cols, int8_t* quants, float* scales, int32_t* sums) {
   const int64_t blocks = int64_t{tokens} * (cols / 32);
   for (int64_t block = 0; block < blocks; block++) {

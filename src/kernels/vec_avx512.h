@@ -43,6 +43,26 @@ struct E4m3Tables {
 };
 constexpr E4m3Tables kE4m3Tables;
 
+struct E4m3Decoder {
+  __m512i low0 = _mm512_load_si512(kE4m3Tables.low), low1 = _mm512_load_si512(kE4m3Tables.low + 64);
+  __m512i high0 = _mm512_load_si512(kE4m3Tables.high), high1 = _mm512_load_si512(kE4m3Tables.high + 64);
+  /// bf16 numbers: in each quarter, those of its bytes 0-7, and those of its bytes 8-15.
+  void decode(__m512i codes, __m512i (&numbers)[2]) const {
+    const __m512i low = _mm512_permutex2var_epi8(low0, codes, low1);
+    const __m512i magnitude = _mm512_permutex2var_epi8(high0, codes, high1);
+    // magnitude | (codes & 0x80)
+    const __m512i high = _mm512_ternarylogic_epi32(magnitude, codes, _mm512_set1_epi8(static_cast<char>(0x80)), 0xf8);
+    numbers[0] = _mm512_unpacklo_epi8(low, high);
+    numbers[1] = _mm512_unpackhi_epi8(low, high);
+  }
+};
+
+/// Words of two bf16 numbers each: the low ones, then the high ones.
+inline void split_pairs(__m512i pairs, __m512& low, __m512& high) {
+  low = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+  high = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+}
+
 struct Avx512 {
   using Vec = __m512;
   static constexpr int kWidth = 16;
@@ -119,17 +139,13 @@ struct Avx512 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
   }
   static Quad load_e4m3(const std::byte* from) {
-    const __m512i low0 = _mm512_load_si512(kE4m3Tables.low), low1 = _mm512_load_si512(kE4m3Tables.low + 64);
-    const __m512i high0 = _mm512_load_si512(kE4m3Tables.high), high1 = _mm512_load_si512(kE4m3Tables.high + 64);
-    const __m512i codes = _mm512_permutexvar_epi8(_mm512_load_si512(kE4m3Tables.order), _mm512_loadu_si512(from));
-    const __m512i low = _mm512_permutex2var_epi8(low0, codes, low1);
-    const __m512i magnitude = _mm512_permutex2var_epi8(high0, codes, high1);
-    // magnitude | (codes & 0x80)
-    const __m512i high = _mm512_ternarylogic_epi32(magnitude, codes, _mm512_set1_epi8(static_cast<char>(0x80)), 0xf8);
-    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
-    const __m512i first = _mm512_unpacklo_epi8(low, high), second = _mm512_unpackhi_epi8(low, high);
-    return {{_mm512_castsi512_ps(_mm512_slli_epi32(first, 16)), _mm512_castsi512_ps(_mm512_and_si512(first, upper)),
-             _mm512_castsi512_ps(_mm512_slli_epi32(second, 16)), _mm512_castsi512_ps(_mm512_and_si512(second, upper))}};
+    __m512i halves[2];
+    E4m3Decoder().decode(_mm512_permutexvar_epi8(_mm512_load_si512(kE4m3Tables.order), _mm512_loadu_si512(from)),
+                         halves);
+    Quad quad;
+    split_pairs(halves[0], quad.v[0], quad.v[1]);
+    split_pairs(halves[1], quad.v[2], quad.v[3]);
+    return quad;
   }
 };
 

@@ -172,7 +172,7 @@ TEST(KernelTables, AreCompleteAndEndWithTheDefinition) {
 
 TEST(KernelTables, OfOtherInstructionSetsAreReportedAsSkipped) {
   std::string skipped;
-  for (const std::string name : {"avx512", "avx2"}) {
+  for (const std::string name : {"avx512bf16", "avx512", "avx2"}) {
     try {
       select_kernels(name);
     } catch (const Error& error) {

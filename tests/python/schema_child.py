@@ -1,4 +1,4 @@
-"""A running `lancet schema`: one JSON line in, one out, with the time and memory that the line took."""
+"""A running `lancet schema`: one JSON line in, one out, with the time and memory that it has taken."""
 import json
 import os
 import select
@@ -25,7 +25,7 @@ class SchemaChild:
         """The answer; AssertionError if the process ends or takes longer."""
         data = (line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode()) + b"\n"
         started = time.monotonic()
-        self.process.stdin.write(data)
+        self.write(data, started + seconds)
         while b"\n" not in self.rest:
             left = started + seconds - time.monotonic()
             ready = left > 0 and select.select([self.process.stdout], [], [], left)[0]
@@ -34,8 +34,13 @@ class SchemaChild:
             assert chunk, f"the process ended with {self.process.wait(5)} on {data[:200]}"
             self.rest += chunk
         answer, self.rest = self.rest.split(b"\n", 1)
-        self.seconds = time.monotonic() - started
         return json.loads(answer)
+
+    def write(self, data, deadline):
+        """All of it; a pipe takes less than a long line."""
+        view = memoryview(data)
+        while view and time.monotonic() < deadline:
+            view = view[self.process.stdin.write(view):]
 
     def memory_kib(self, field="VmRSS"):
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -26,7 +26,7 @@ DRAFTS = {
 DECIDED = {
     "format.json": "only an annotation by default",  # formats are enforced
     "optional/content.json": "",  # content... are annotations, as since 2019-09
-    "optional/float-overflow.json": "",  # numbers under conditions are written without exponent
+    "optional/format/hostname.json": "",  # no label with "--" at its third place: whether Punycode is sound is not regular
 }
 
 

@@ -36,7 +36,7 @@ def test_published_schemas_are_judged_right_or_refused_with_a_reason(lancet, smo
             answer = child.ask({"schema": row["schema"], "instances": [{"data": i["data"]} for i in row["instances"]]})
             verdict, _ = judge(row, answer)
             verdicts.setdefault(verdict, []).append(row["id"])
-            if answer["compile"] == "refused" and not (answer["reason"] and answer["pointer"].startswith("/")):
+            if answer["compile"] == "refused" and not (answer["reason"] and isinstance(answer["pointer"], str)):
                 silent.append((row["id"], answer))
     counts = {verdict: len(ids) for verdict, ids in verdicts.items()}
     print(counts)

@@ -1,28 +1,33 @@
 """Constraints that stalled or killed other servers: each ends in time, compiled right or refused with a reason, and the
-process is as it was. Time is that of one line, memory that of the child."""
+process is as it was. Time is the child's processor time for one line, memory is the child's."""
 import json
 import os
 
 import pytest
 
-from conftest import DATA  # noqa: F401  (keeps the tools folder importable)
 from schema_child import SchemaChild
 
-SECONDS = 0.25 * (20 if os.environ.get("LANCET_SLOW_BINARY") else 1)
+CPU_SECONDS = 0.25 * (20 if os.environ.get("LANCET_SLOW_BINARY") else 1)
 
 
 def nested_one_of(depth):
-    schema = {"type": "integer"}
-    for i in range(depth):
-        schema = {"oneOf": [{"type": "object", "properties": {"a": schema}, "required": ["a"]},
-                            {"type": "object", "properties": {"a": schema, "b": {"const": i}}, "required": ["b"]}]}
-    return schema
+    """Two ways at each level, both with the next level inside: 2^depth paths in a few lines."""
+    defs = {f"d{i}": {"oneOf": [{"type": "object", "properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}}, "required": ["a"], "additionalProperties": False},
+                                {"type": "object", "properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}, "b": {"const": i}}, "required": ["b"],
+                                 "additionalProperties": False}]} for i in range(depth)}
+    return {"$ref": "#/$defs/d0", "$defs": {**defs, f"d{depth}": {"type": "integer"}}}
 
 
 def nested_any_of(depth):
+    defs = {f"d{i}": {"anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/d{i + 1}"}}, {"$ref": f"#/$defs/d{i + 1}"},
+                                {"type": "object", "properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}}}]} for i in range(depth)}
+    return {"$ref": "#/$defs/d0", "$defs": {**defs, f"d{depth}": {"type": "integer"}}}
+
+
+def inline_one_of(depth):
     schema = {"type": "integer"}
-    for _ in range(depth):
-        schema = {"anyOf": [{"type": "array", "items": schema}, schema, {"type": "object", "properties": {"a": schema}}]}
+    for i in range(depth):
+        schema = {"oneOf": [{"type": "string", "minLength": i}, schema]}
     return schema
 
 
@@ -74,8 +79,10 @@ RIGHT = {  # compiled: what each instance must be; or refused
     "repeated repetitions": ({"regex": "(?:(?:(?:a{1,1000}){1,1000}){1,1000})"}, [("aaaa", True), ("", False)]),
     "look-behind": ({"schema": {"type": "string", "pattern": "(?<=a)b"}}, [("ab", True), ("b", False)]),
     "long lengths": ({"schema": {"type": "string", "minLength": 3, "maxLength": 100_000_000}}, [("abc", True), ("ab", False)]),
-    "nested oneOf": ({"schema": nested_one_of(16)}, []),
-    "nested anyOf": ({"schema": nested_any_of(15)}, []),
+    "nested oneOf": ({"schema": nested_one_of(16)}, [({"b": 0}, True), ({"a": {"b": 1}}, True), ({"a": {"b": 2}}, False), ({}, False)]),
+    "nested anyOf": ({"schema": nested_any_of(16)}, [(1, True), ([[1, [2]]], True), ("x", False)]),
+    "inline oneOf": ({"schema": inline_one_of(8)}, [(1, True), ("", True), ("x", False)]),
+    "inline oneOf of depth 16": ({"schema": inline_one_of(16)}, []),
     "doubling references": ({"schema": doubling_refs(60)}, []),
     "recursive schema": ({"schema": {"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {"n": {"$ref": "#/$defs/n"}}, "additionalProperties": False}}}},
                          [({"n": {"n": {}}}, True), ({"n": {"m": {}}}, False)]),
@@ -101,12 +108,13 @@ def test_refused_with_a_reason_in_time(child, name):
     line = REFUSED[name]
     if name.startswith("schema of depth"):
         line = b'{"schema":' + b'{"items":' * 10_000 + b"true" + b"}" * 10_000 + b"}"
+    before = child.cpu_seconds()
     answer = child.ask(line)
+    assert child.cpu_seconds() - before < CPU_SECONDS
     assert answer["compile"] == "refused", answer
     assert 10 < len(answer["reason"]) < 500 and "\n" not in answer["reason"], answer
     if "schema" in REFUSED[name] and REFUSED[name]["schema"]:
-        assert answer["pointer"].startswith("/"), answer
-    assert child.seconds < SECONDS, child.seconds
+        assert answer["pointer"] == "" or answer["pointer"].startswith("/"), answer
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -114,13 +122,13 @@ def test_right_or_refused_in_time(child, name):
     request, instances = RIGHT[name]
     before = child.cpu_seconds()
     answer = child.ask(with_instances(request, instances))
+    spent = child.cpu_seconds() - before
     if answer["compile"] == "ok":
         assert answer["results"] == [wanted for _, wanted in instances]
     else:
         assert answer["reason"], answer
-    print(name, answer["compile"], answer.get("reason", ""), f"{child.seconds:.3f} s")
-    assert child.seconds < SECONDS, (child.seconds, answer)
-    assert child.cpu_seconds() - before < 2 * SECONDS
+    print(name, answer["compile"], answer.get("reason", ""), f"{spent:.2f} s")
+    assert spent < CPU_SECONDS, (spent, answer)
 
 
 def test_memory_is_given_back(child):
@@ -149,8 +157,13 @@ def test_a_thousand_different_schemas_leave_the_memory_flat(child):
     assert child.memory_kib() < settled + 16 * 1024
 
 
+def test_a_line_that_is_too_long_is_answered_too(child):
+    assert child.ask(b'{"regex":"' + b"a" * (33 << 20) + b'"}', seconds=60)["compile"] == "refused"
+    assert child.ask({"regex": "a"})["compile"] == "ok"
+
+
 def test_bad_lines_are_answered_and_the_next_one_counts(child):
-    for line in (b"", b"[]", b"{", b"\xff", b'{"schema":{},"instances":[{"dat":1}]}', b'{"schema":{},"instances":5}', b'{"a":1,"a":2}'):
+    for line in (b"", b"[]", b"{", b"\xff", b"{\0}", b'{"schema":{},"instances":[{"dat":1}]}', b'{"schema":{},"instances":5}', b'{"a":1,"a":2}'):
         if line:
             assert child.ask(line)["compile"] == "refused"
     assert child.ask({"schema": {"type": "integer"}, "instances": [{"data": 1}, {"data": "x"}]})["results"] == [True, False]

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "backend/cpu/arena.h"
 #include "base/thread_pool.h"
@@ -28,6 +29,34 @@ void for_each_item(ThreadPool& pool, int64_t items, const Body& body) {
       for (int64_t item = next.fetch_add(1, std::memory_order_relaxed); item < items;
            item = next.fetch_add(1, std::memory_order_relaxed)) {
         body(worker, item);
+      }
+    }
+  });
+}
+
+/// As for_each_item, but each worker has a share of neighbours, and takes from others' shares when its own is done:
+/// what a worker fetches beyond one item is the next one's, and in no other core's cache.
+template <typename Body>
+void for_each_neighbour(ThreadPool& pool, int64_t items, const Body& body) {
+  struct alignas(64) Share {
+    std::atomic<int64_t> next = 0;  // relaxed, as above
+    int64_t end = 0;
+  };
+  const int64_t workers = std::min<int64_t>(pool.threads(), items);
+  std::vector<Share> shares(static_cast<size_t>(workers));
+  for (int64_t i = 0; i < workers; i++) {
+    Share& share = shares[static_cast<size_t>(i)];
+    share.next.store(i * items / workers, std::memory_order_relaxed);
+    share.end = (i + 1) * items / workers;
+  }
+  pool.run(workers, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t worker = begin; worker < end; worker++) {
+      for (int64_t i = 0; i < workers; i++) {
+        Share& share = shares[static_cast<size_t>((worker + i) % workers)];
+        for (int64_t item = share.next.fetch_add(1, std::memory_order_relaxed); item < share.end;
+             item = share.next.fetch_add(1, std::memory_order_relaxed)) {
+          body(worker, item);
+        }
       }
     }
   });

@@ -207,7 +207,7 @@ void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
   for (const Product& product : products) product.only.empty() ? cut_all(product, pieces) : cut_only(product, pieces);
   const int64_t scratch_stride = (floats + 15) / 16 * 16;
   float* scratch = core.arena.array<float>(static_cast<size_t>(scratch_stride * core.pool.threads()));
-  for_each_item(core.pool, static_cast<int64_t>(pieces.size()), [&](int64_t worker, int64_t item) {
+  for_each_neighbour(core.pool, static_cast<int64_t>(pieces.size()), [&](int64_t worker, int64_t item) {
     run_piece(core, inputs, pieces[static_cast<size_t>(item)], scratch + worker * scratch_stride);
   });
 }

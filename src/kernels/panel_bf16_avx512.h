@@ -1,5 +1,5 @@
-// Panel products with bf16 and f32 activations on AVX-512: a lane is a row, the activations of one token are broadcast
-// from memory, and every sum is one chain over the columns in order. Included by avx512_float.cpp only.
+// Panel products with bf16 activations on AVX-512: a lane is a row, the activations of one token are broadcast from
+// memory, and every sum is one chain over the columns in order. Included by avx512bf16.cpp only.
 #pragma once
 
 #include <immintrin.h>
@@ -9,6 +9,12 @@
 
 namespace lancet {
 namespace {
+
+inline void round_to_bf16(const float* values, uint16_t* out) {
+  const auto* low = reinterpret_cast<const float*>(values);
+  const __m512bh rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(low + 16), _mm512_loadu_ps(low));
+  _mm512_storeu_si512(out, (__m512i)rounded);
+}
 
 inline __m512 dot_pairs(__m512 sum, __m512i weights, const std::byte* pair) {
   asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(weights), "m"(*reinterpret_cast<const int32_t*>(pair)));
@@ -20,17 +26,8 @@ inline __m512 dot_pairs(__m512 sum, __m512i weights, const std::byte* pair) {
 struct PanelF8 {
   static constexpr Format kFormat = Format::f8_e4m3;
   static constexpr int kWords = 2;
-  __m512i low0 = _mm512_load_si512(kE4m3Tables.low), low1 = _mm512_load_si512(kE4m3Tables.low + 64);
-  __m512i high0 = _mm512_load_si512(kE4m3Tables.high), high1 = _mm512_load_si512(kE4m3Tables.high + 64);
-  void load(const std::byte* at, __m512i (&words)[2]) const {
-    const __m512i codes = _mm512_loadu_si512(at);
-    const __m512i low = _mm512_permutex2var_epi8(low0, codes, low1);
-    const __m512i magnitude = _mm512_permutex2var_epi8(high0, codes, high1);
-    // magnitude | (codes & 0x80)
-    const __m512i high = _mm512_ternarylogic_epi32(magnitude, codes, _mm512_set1_epi8(static_cast<char>(0x80)), 0xf8);
-    words[0] = _mm512_unpacklo_epi8(low, high);
-    words[1] = _mm512_unpackhi_epi8(low, high);
-  }
+  E4m3Decoder decoder;
+  void load(const std::byte* at, __m512i (&words)[2]) const { decoder.decode(_mm512_loadu_si512(at), words); }
   static __m512 multiply(__m512 sum, __m512i word, const std::byte* x) { return dot_pairs(sum, word, x); }
 };
 
@@ -44,29 +41,18 @@ struct PanelBf16 {
   static __m512 multiply(__m512 sum, __m512i word, const std::byte* x) { return dot_pairs(sum, word, x); }
 };
 
-struct PanelF16 {
-  static constexpr Format kFormat = Format::f16;
-  static constexpr int kWords = 1;
-  void load(const std::byte* at, __m512i (&words)[1]) const {
-    words[0] = _mm512_castps_si512(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))));
-  }
-  static __m512 multiply(__m512 sum, __m512i word, const std::byte* x) {
-    return _mm512_fmadd_ps(_mm512_castsi512_ps(word), _mm512_set1_ps(*reinterpret_cast<const float*>(x)), sum);
-  }
-};
-
 template <class Read>
-struct FloatPanels {
+struct Bf16Panels {
   static constexpr Format kFormat = Read::kFormat;
   static constexpr int kGroup = 12;
-  static constexpr int kFew = 5;
+  static constexpr int panels_together(int tokens) { return tokens <= 5 ? 2 : 1; }
   template <int T, int P>
   static void run(const PanelGroup& group);
 };
 
 template <class Read>
 template <int T, int P>
-void FloatPanels<Read>::run(const PanelGroup& group) {
+void Bf16Panels<Read>::run(const PanelGroup& group) {
   constexpr int kWords = Read::kWords, kStretchBytes = panel_stretch(kFormat).bytes;
   const Read read;
   const std::byte* at = group.panels;
