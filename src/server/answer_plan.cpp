@@ -209,6 +209,7 @@ AnswerPlan plan_answer(const RequestContext& context, const ConstraintFields& fi
     plan.dialect = dialect->name;
     plan.inferred = dialect->inferred;
     recipe.tools = dialect_tools(dialect->dialect);
+    recipe.tools.required = fields.tools.required;
   } else if (conversation && fields.text.is_json()) {
     plan.reading = AnswerPlan::Reading::json;
   }

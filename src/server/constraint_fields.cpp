@@ -223,14 +223,15 @@ void read_allowed(const JsonView& allowed, ToolFields& fields) {
   choose(names, fields.tools);
 }
 
-void read_choice(const JsonView& choice, ToolFields& fields) {
+/// `in_text`: calls that a dialect puts into the text may be demanded too.
+void read_choice(const JsonView& choice, bool in_text, ToolFields& fields) {
   if (choice.value().is_string()) {
     const std::string_view word = choice.string();
     if (word != "none" && word != "auto" && word != "required")
       choice.fail("none, auto, required or an object that names functions");
     fields.required = word == "required";
     if (word == "none") fields.tools.clear();
-    if (fields.required && fields.tools.empty()) choice.fail("none or auto in a request without tools");
+    if (fields.required && fields.tools.empty() && !in_text) choice.fail("none or auto in a request without tools");
     return;
   }
   const JsonView type = choice.at("type");
@@ -252,7 +253,7 @@ void read_old_choice(const JsonView& choice, ToolFields& fields) {
   fields.required = true;
 }
 
-ToolFields read_tool_fields(const FieldReader& reader) {
+ToolFields read_tool_fields(const FieldReader& reader, bool in_text) {
   ToolFields fields;
   fields.tools = read_functions(reader, fields.old_names);
   fields.parallel = reader.flag("parallel_tool_calls", true) && !fields.old_names;
@@ -261,7 +262,7 @@ ToolFields read_tool_fields(const FieldReader& reader) {
   if (choice && old)
     throw Error(Fault::bad_request, "function_call is the old form of tool_choice, wanted only one of them",
                 "function_call");
-  if (choice) read_choice(*choice, fields);
+  if (choice) read_choice(*choice, in_text, fields);
   if (old) read_old_choice(*old, fields);
   return fields;
 }
@@ -291,8 +292,8 @@ ConstraintFields read_constraints(const FieldReader& reader) {
   static constexpr std::string_view kDialects[] = {"none", "scalpel"}, kGuards[] = {"annotate", "refuse", "off"};
   ConstraintFields fields{.text = read_text(reader)};
   if (reader.body() == Body::chat) {
-    fields.tools = read_tool_fields(reader);
     if (const auto dialect = read_word(reader, "dialect", kDialects)) fields.dialect = kDialects[*dialect];
+    fields.tools = read_tool_fields(reader, fields.dialect && *fields.dialect != "none");
     if (const auto guards = read_word(reader, "guards", kGuards)) fields.guards = static_cast<Guards>(*guards);
   }
   check_together(fields);

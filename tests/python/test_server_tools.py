@@ -215,19 +215,15 @@ def test_every_call_in_the_content_is_found_by_the_agent(agent_server, task, tem
         messages.append({"role": "user", "content": "Tool result:\n```json\n{\"name\": \"x\", \"params\": {}}\n```"})
 
 
-def test_a_turn_that_must_call_calls(agent_server):
-    """The beginning of a call is put into the agent's mouth by a bias, as a model that is due one would choose it."""
-    messages = [{"role": "system", "content": scalpel_client.SYSTEM}, {"role": "user", "content": "Task: read /etc/hosts"}]
-    with urllib.request.urlopen(
-        urllib.request.Request(
-            agent_server.url + "/tokenize", json.dumps({"content": "```"}).encode(), {"Content-Type": "application/json"}
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 2.0])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_turn_that_is_due_a_call_yields_one(agent_server, task, temperature):
+    messages = [{"role": "system", "content": scalpel_client.SYSTEM}, {"role": "user", "content": f"Task: {task}\n"}]
+    for seed in range(4):
+        choice = agent_turn(
+            agent_server, messages, temperature=temperature, seed=seed, dialect="scalpel", tool_choice="required", max_tokens=160
         )
-    ) as answer:
-        (fence,) = json.load(answer)["tokens"][:1]
-    called = 0
-    for seed in range(8):
-        choice = agent_turn(agent_server, messages, temperature=1.5, seed=seed, logit_bias={str(fence): 12})
-        call = scalpel_client.parse(choice["message"]["content"])
-        assert (call[0] if call else None) == choice["lancet"]["dialect"].get("call")
-        called += call is not None
-    assert called > 0
+        name, params = scalpel_client.parse(choice["message"]["content"])
+        assert name == choice["lancet"]["dialect"]["call"]
+        wanted = {"read_file": {"path"}, "run_command": {"command"}}.get(name, {"path", "content"})
+        assert set(params) == wanted and all(isinstance(v, str) and v for v in params.values())

@@ -36,7 +36,7 @@ PARAMETERS = [
 
 @pytest.fixture(scope="module")
 def random_server(tiny):
-    running = start_server("--ctx", "2048", "--parallel", "16", model=tiny / "fp8")
+    running = start_server("--ctx", "2048", "--parallel", "4", model=tiny / "fp8")
     yield running
     running.process.terminate()
     assert running.process.wait(timeout=20) == 0
@@ -56,7 +56,7 @@ def ask(running, body):
 
 
 def many(function, count):
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
         return list(pool.map(function, range(count)))
 
 
