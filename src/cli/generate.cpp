@@ -39,7 +39,8 @@ class Generate : public Command {
     flags.add("--no-jump", no_jump_, "tokens that the grammar forces are computed one by one; to measure");
     flags.add("--json", json_, "print one JSON document");
     flags.example("lancet generate -m MODEL --chat 'Name three rivers.' -n 60 --temperature 0", "a short answer");
-    flags.example("lancet generate -m MODEL --chat 'Who are you?' --schema person.json", "an answer that is valid JSON");
+    flags.example("lancet generate -m MODEL --chat 'Who are you?' --schema person.json",
+                  "an answer that is valid JSON");
     flags.example("lancet generate -m MODEL --tokens 1,22177,1044 -n 8 --temperature 0 --json", "ids in, ids out");
   }
 

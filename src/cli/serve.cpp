@@ -55,10 +55,11 @@ class Serve : public Command {
         "the free memory",
         0, INT32_MAX);
     flags.add("--alias", alias_, "name of the model in answers");
-    flags.choice("--dialect", dialect_,
-                 "calls in the text of answers, for clients that read nothing else: what a system prompt shows, none, or "
-                 "one by name",
-                 {"auto", "none", "scalpel"});
+    flags.choice(
+        "--dialect", dialect_,
+        "calls in the text of answers, for clients that read nothing else: what a system prompt shows, none, or "
+        "one by name",
+        {"auto", "none", "scalpel"});
     flags.add("--api-key-file", key_file_, "file with the API keys that requests must have, one a line");
     flags.add("--allow-host", server_.access.allow_hosts, "a name that the server answers to; may be repeated");
     flags.add("--allow-origin", server_.access.allow_origins,

@@ -90,7 +90,7 @@ class Constraint {
   bool cutting_ = false;      // it was chosen
   bool closed_early_ = false;
   FinishReason early_reason_ = FinishReason::length;
-  std::string tail_;                       // the last bytes of the answer
+  std::string tail_;                        // the last bytes of the answer
   int line_tokens_ = 0, longest_line_ = 0;  // since the last line end in a string, and the longest so far
 
   /// Where the tokens begin in the text, and the state before them.

@@ -39,8 +39,8 @@ struct EngineStats {
   int max_sequences = 0;
   uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0;
   uint64_t queried_tokens = 0, cached_tokens = 0, evicted_blocks = 0;  // the prefix cache
-  uint64_t forced_tokens = 0;      // generated without a choice, because a grammar left none
-  uint64_t masked_head_rows = 0;   // rows of logits of which only those were computed that a grammar allowed
+  uint64_t forced_tokens = 0;     // generated without a choice, because a grammar left none
+  uint64_t masked_head_rows = 0;  // rows of logits of which only those were computed that a grammar allowed
   uint64_t preemptions = 0, failed = 0, cancelled = 0, timed_out = 0;
   uint64_t finished = 0, finished_stop = 0, finished_length = 0, finished_repetition = 0;
   // Of requests that finished, but for the two that count tokens as they come.

@@ -18,7 +18,9 @@
 namespace lancet {
 
 using EngineTime = std::chrono::steady_clock::time_point;
-inline double seconds_between(EngineTime from, EngineTime to) { return std::chrono::duration<double>(to - from).count(); }
+inline double seconds_between(EngineTime from, EngineTime to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 /// A request inside the engine: what the scheduler sees (the base), and what it does not need to know.
 struct Running : Sequence {

@@ -46,8 +46,9 @@ struct GenerationRequest {
   RepetitionRule repetition;
   std::vector<TokenId> show_tokens;  // control tokens that deltas tell of, ascending
   /// The whole answer is a text of this grammar; null: any text. engine/constraint.h says what prevails where the other
-  /// members disagree with it. Of its tokens those that have no alternative are not chosen one by one, unless scores are
-  /// asked for. Used by the engine's thread alone once the request was submitted, so requests of one engine may share it.
+  /// members disagree with it. Of its tokens those that have no alternative are not chosen one by one, unless scores
+  /// are asked for. Used by the engine's thread alone once the request was submitted, so requests of one engine may
+  /// share it.
   std::shared_ptr<Grammar> grammar;
 
   // Who runs first.
@@ -109,7 +110,7 @@ struct Timings {
 struct Finished {
   FinishReason reason = FinishReason::stop;
   bool closed_early = false;  // the grammar closed what was open because max_tokens or a repetition was about to cut it
-  std::string stop_string;            // the one that was met, or empty
+  std::string stop_string;    // the one that was met, or empty
   std::optional<TokenId> stop_token;  // the one of stop_tokens that was met
   Usage usage;
   Timings timings;

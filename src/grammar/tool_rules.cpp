@@ -57,8 +57,8 @@ RuleId any_object(Rules& rules, const ToolUse& use, std::string_view key, bool w
 RuleId mistral_call(Rules& rules, const ToolSyntax& syntax, const ToolUse& use) {
   RuleId id = rules.empty();
   if (syntax.writes_call_id)
-    id = rules.either({id, rules.sequence({mark(rules, syntax.call_id),
-                                           rules.text(call_id_term(rules.terms()), Encoding::utf8)})});
+    id = rules.either(
+        {id, rules.sequence({mark(rules, syntax.call_id), rules.text(call_id_term(rules.terms()), Encoding::utf8)})});
   std::vector<RuleId> calls;
   for (const CallableTool& tool : use.tools)
     calls.push_back(rules.sequence({rules.literal(tool.name), id, mark(rules, syntax.arguments), tool.arguments}));

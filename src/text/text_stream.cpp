@@ -49,7 +49,8 @@ std::string TextStream::take_certain(size_t complete) {
 size_t TextStream::find_stop(const std::string& text) const {
   size_t begin = pending_.find(text);
   if (!may_stop_) return begin;
-  while (begin != std::string::npos && (replaced_ || !may_stop_(given_ + begin))) begin = pending_.find(text, begin + 1);
+  while (begin != std::string::npos && (replaced_ || !may_stop_(given_ + begin)))
+    begin = pending_.find(text, begin + 1);
   return begin;
 }
 

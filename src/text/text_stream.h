@@ -40,10 +40,10 @@ class TextStream {
 
   std::vector<std::string> stop_;
   std::function<bool(size_t)> may_stop_;
-  size_t given_ = 0;      // bytes given out
+  size_t given_ = 0;       // bytes given out
   bool replaced_ = false;  // some were not what came in
-  std::string raw_;      // bytes that may still be part of an unfinished character
-  std::string pending_;  // well-formed text that may be the beginning of a stop string
+  std::string raw_;        // bytes that may still be part of an unfinished character
+  std::string pending_;    // well-formed text that may be the beginning of a stop string
   std::optional<std::string> stopped_by_;
 };
 

@@ -30,8 +30,8 @@ struct ToolSyntax {
   CallForm form = CallForm::hermes;
   Marker begin;                           // in front of a call (mistral_list: of all calls; llama: may be missing)
   Marker arguments;                       // mistral: between name and arguments
-  Marker call_id;                      // mistral: some models put an id there
-  bool writes_call_id = false;         // ... this one may
+  Marker call_id;                         // mistral: some models put an id there
+  bool writes_call_id = false;            // ... this one may
   Marker end;                             // hermes: behind a call
   std::string_view arguments_key;         // of the object that is a call; empty: mistral has none
   bool known = false;                     // the template has this form; else it is a form that any model can be held to

@@ -68,7 +68,8 @@ TEST(EngineGrammar, EveryAnswerIsATextOfItsGrammarWithinMaxTokens) {
 GenerationRequest random_request(Random& random, const std::vector<std::shared_ptr<Grammar>>& grammars) {
   const auto grammar = grammars[random.below(grammars.size())];
   const int shortest = grammar ? static_cast<int>(grammar->shortest_tokens()) : 1;
-  GenerationRequest request = constrained(grammar, std::max(1, shortest) + static_cast<int>(random.below(40)), random.next());
+  GenerationRequest request =
+      constrained(grammar, std::max(1, shortest) + static_cast<int>(random.below(40)), random.next());
   const auto more = test::random_tokens(random, static_cast<int>(random.below(60)));
   request.prompt.insert(request.prompt.end(), more.begin(), more.end());
   if (random.below(3) == 0) request.sampling.temperature = 0;
@@ -146,8 +147,9 @@ TEST(EngineGrammar, ForcedTextIsCutAsTheTokenizerWouldCutIt) {
   Budget budget("a test");
   const auto expected = word_tokenizer().encode("{\"name\":", false, budget).ids;
   ASSERT_GE(outcome.tokens.size(), expected.size());
-  EXPECT_EQ(std::vector<TokenId>(outcome.tokens.begin(), outcome.tokens.begin() + static_cast<ptrdiff_t>(expected.size())),
-            expected);
+  EXPECT_EQ(
+      std::vector<TokenId>(outcome.tokens.begin(), outcome.tokens.begin() + static_cast<ptrdiff_t>(expected.size())),
+      expected);
 }
 
 TEST(EngineGrammar, AnAnswerWithoutAnyChoiceIsGivenAsItIs) {
@@ -248,7 +250,8 @@ TEST(EngineGrammar, AStopTokenCountsOnlyWhereTheAnswerMayEnd) {
     const Outcome impossible = run_constrained(request).outcome;
     ASSERT_TRUE(impossible.failed);
     EXPECT_EQ(impossible.failed->fault, Fault::bad_request);
-    EXPECT_NE(impossible.failed->message.find("the grammar allows no token of this vocabulary after"), std::string::npos)
+    EXPECT_NE(impossible.failed->message.find("the grammar allows no token of this vocabulary after"),
+              std::string::npos)
         << impossible.failed->message;
   }
 }
@@ -384,8 +387,9 @@ TEST(EngineGrammar, AVocabularyThatCannotSpellTheAnswerIsSaidSo) {
   // The model has logits for the first 100 tokens only: no letters.
   test::HashModel model(100);
   Engine engine(model, word_tokenizer(), {.blocks = 64});
-  const auto grammar =
-      make_grammar([](Rules& rules) { return rules.sequence({digits(rules), rules.literal("name")}); });
+  const auto grammar = make_grammar([](Rules& rules) {
+    return rules.sequence({digits(rules), rules.literal("name")});
+  });
   GenerationRequest request = constrained(grammar, 20);
   request.prompt = {1, 2, 3};
   Generation generation = engine.submit(request);

@@ -41,7 +41,8 @@ std::vector<GenerationRequest> requests() {
   list[3].prompt = list[0].prompt;
   // One that a grammar constrains, with tokens that it forces, and a stop string. The grammar is new each time: what
   // fails in it must not be seen by others.
-  list.push_back({.prompt = random_tokens(random, 30), .sampling = {.temperature = 2}, .stop = {"e"}, .max_tokens = 30});
+  list.push_back(
+      {.prompt = random_tokens(random, 30), .sampling = {.temperature = 2}, .stop = {"e"}, .max_tokens = 30});
   list.back().grammar = test::make_grammar(
       [](Rules& rules) {
         const RuleId words = rules.texts({"true", "the", "content"});

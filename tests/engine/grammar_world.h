@@ -17,9 +17,10 @@ namespace lancet::test {
 inline Vocabulary word_vocabulary() {
   Vocabulary vocabulary = byte_vocabulary(258);
   std::vector<std::string> known;
-  for (const std::string word : {"{\"", "\":", "\": ", "\": \"", "\",", "\"}", "},", "content", "name", "true", "false",
-                                 "null", "\\n", "\\\"", "  ", "12", "fix", "fixed", "prefix", "…", "truncated by",
-                                 " max", "_tokens", "write_file", " the", "}}", "[]", "]}"}) {
+  for (const std::string word :
+       {"{\"",          "\":",  "\": ",    "\": \"",     "\",",  "\"}", "},",  "content", "name",   "true",
+        "false",        "null", "\\n",     "\\\"",       "  ",   "12",  "fix", "fixed",   "prefix", "…",
+        "truncated by", " max", "_tokens", "write_file", " the", "}}",  "[]",  "]}"}) {
     for (size_t size = 2; size <= word.size(); size++) {
       const std::string part = word.substr(0, size);
       if (std::find(known.begin(), known.end(), part) != known.end()) continue;
