@@ -160,7 +160,8 @@ class Schema : public Command {
       return given ? given->integer(low, int64_t{1} << 40) : usual;
     };
     const int64_t seed = number("seed", 0, 0);
-    const int64_t tokens = std::max(number("max_tokens", 1, 256), grammar->shortest_tokens());
+    Budget starting("the first state", {.time = std::chrono::seconds(30)});
+    const int64_t tokens = std::max(number("max_tokens", 1, 256), GrammarState(grammar).tokens_to_end(starting));
     json::array texts;
     for (int64_t i = 0; i < count->integer(0, 100'000); i++) {
       Budget writing("writing an answer", {.time = std::chrono::seconds(30)});
