@@ -16,6 +16,9 @@ import pytest
 
 from test_json_schema_suite import DRAFTS, vocabulary
 
+# The C++ suites run the same code under sanitizers.
+pytestmark = pytest.mark.skipif("LANCET_SLOW_BINARY" in os.environ, reason="DID NOT RUN: takes too long with a sanitizer")
+
 NAMES = ["a", "b", "ab", "c"]
 STRINGS = ["", "a", "b", "ab", "abc", "ba", "é"]
 PATTERNS = ["^a", "b$", "^ab?$", "a", "[^a]", "^$", "^.{2,3}$"]

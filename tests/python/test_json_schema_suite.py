@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+
+# The C++ suites run the same code under sanitizers.
+pytestmark = pytest.mark.skipif("LANCET_SLOW_BINARY" in os.environ, reason="DID NOT RUN: takes too long with a sanitizer")
+
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = Path(os.environ.get("LANCET_JSON_SCHEMA_SUITE", "/usr/share/json-schema-test-suite"))
 DRAFTS = {

@@ -12,6 +12,9 @@ import pytest
 
 from schema_child import SchemaChild
 
+# The C++ suites run the same code under sanitizers.
+pytestmark = pytest.mark.skipif("LANCET_SLOW_BINARY" in os.environ, reason="DID NOT RUN: takes too long with a sanitizer")
+
 ORACLES = os.environ.get("LANCET_ORACLES", "")
 FOLDER = Path(ORACLES).parent / "maskbench"
 PASSES = 360

@@ -131,6 +131,7 @@ def test_right_or_refused_in_time(child, name):
     assert spent < CPU_SECONDS, (spent, answer)
 
 
+@pytest.mark.skipif("LANCET_SLOW_BINARY" in os.environ, reason="DID NOT RUN: a sanitizer holds freed memory back")
 def test_memory_is_given_back(child):
     bombs = [json.dumps(line).encode() for line in REFUSED.values()]
     bombs += [json.dumps(with_instances(*pair)).encode() for pair in RIGHT.values()]
@@ -144,6 +145,7 @@ def test_memory_is_given_back(child):
     assert child.memory_kib("VmHWM") < 512 * 1024
 
 
+@pytest.mark.skipif("LANCET_SLOW_BINARY" in os.environ, reason="DID NOT RUN: a sanitizer holds freed memory back")
 def test_a_thousand_different_schemas_leave_the_memory_flat(child):
     def ask(i):
         answer = child.ask({"schema": {"type": "object", "properties": {f"p{i}": {"type": "string", "minLength": i}}}, "instances": [{"data": {f"p{i}": "x"}}]})

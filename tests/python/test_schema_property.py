@@ -13,6 +13,9 @@ import pytest
 
 from schema_child import SchemaChild
 
+# The C++ suites run the same code under sanitizers.
+pytestmark = pytest.mark.skipif("LANCET_SLOW_BINARY" in os.environ, reason="DID NOT RUN: takes too long with a sanitizer")
+
 ANSWERS = int(os.environ.get("LANCET_PROPERTY", "1000"))
 BUDGETS = (8, 12, 24, 60, 200)
 OWN = [
