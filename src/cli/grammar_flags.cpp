@@ -24,7 +24,7 @@ RuleId add_schema_file(Rules& rules, const std::string& file, Spacing spacing, B
   const auto schema =
       parse_json(read_text_file(file, kMostBytes), file, JsonLimits{.fault = Fault::bad_request}, budget);
   std::vector<SchemaNote> notes;
-  const RuleId rule = add_json_schema(rules, schema, {.spacing = spacing}, budget, &notes);
+  const RuleId rule = add_json_schema(rules, schema, {.spacing = spacing, .whole_plain = true}, budget, &notes);
   for (const SchemaNote& note : notes) log_warning(fmt::format("{}: {}", note.pointer, note.text));
   return rule;
 }
