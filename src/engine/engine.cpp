@@ -33,8 +33,8 @@ int most_generated(const GenerationRequest& request) {
 }
 
 // What a grammar may take to say what follows one token.
-constexpr uint64_t kGrammarSteps = uint64_t{1} << 26;
-constexpr auto kGrammarTime = std::chrono::milliseconds(250);
+constexpr uint64_t kGrammarSteps = uint64_t{1} << 25;
+constexpr auto kGrammarTime = std::chrono::seconds(10);
 
 void check_grammar(const GenerationRequest& request) {
   const int64_t shortest = request.grammar->shortest_tokens();
