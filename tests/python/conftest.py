@@ -98,8 +98,6 @@ def fetched_smollm2():
 
 @pytest.fixture(scope="session")
 def smol_gguf():
-    if os.environ.get("LANCET_SLOW_BINARY"):
-        pytest.skip("DID NOT RUN: SmolLM2 takes too long with a sanitizer")
     path, why = fetched_smollm2()
     if not path:
         pytest.skip(f"DID NOT RUN: tools/fetch_smollm2.sh: {why}")

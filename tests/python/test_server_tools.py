@@ -170,7 +170,10 @@ def test_a_client_that_leaves_stops_the_compile(server):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def agent_server(smol_fp8):
+def agent_server(request):
+    if "LANCET_SLOW_BINARY" in os.environ:
+        pytest.skip("DID NOT RUN: make asan leaves answers of SmolLM2 out")
+    smol_fp8 = request.getfixturevalue("smol_fp8")
     running = start_server("--ctx", "2048", "--parallel", "4", model=smol_fp8)
     yield running
     running.process.terminate()
