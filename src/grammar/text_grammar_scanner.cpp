@@ -62,6 +62,18 @@ uint64_t GrammarScanner::take_number(std::string_view wanted_for) {
   return value;
 }
 
+std::optional<char32_t> GrammarScanner::take_escape(char32_t escaped, size_t start) {
+  switch (escaped) {
+    case 'x': return take_hex(2, start);
+    case 'u': return take_hex(4, start);
+    case 'U': return take_hex(8, start);
+    case 't': return '\t';
+    case 'r': return '\r';
+    case 'n': return '\n';
+    default: return std::nullopt;
+  }
+}
+
 char32_t GrammarScanner::take_hex(int digits, size_t start) {
   char32_t value = 0;
   for (int i = 0; i < digits; i++) {

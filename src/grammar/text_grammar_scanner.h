@@ -38,6 +38,9 @@ class GrammarScanner {
   uint64_t take_number(std::string_view wanted_for);
   /// Exactly `digits` hexadecimal digits, as a scalar value. `start` is where the escape began, for messages.
   char32_t take_hex(int digits, size_t start);
+  /// The rest of an escape that both notations have, \n \r \t \xNN \uNNNN \UNNNNNNNN, behind its first character;
+  /// nothing for others.
+  std::optional<char32_t> take_escape(char32_t escaped, size_t start);
   /// "expected X, found "y"" at the present place.
   [[noreturn]] void fail_wanted(std::string_view wanted) const;
 

@@ -158,15 +158,7 @@ class GbnfReader {
     const size_t start = scan_.at();
     if (!scan_.take("\\")) return scan_.take_char();
     const char32_t escaped = scan_.take_char();
-    switch (escaped) {
-      case 'x': return scan_.take_hex(2, start);
-      case 'u': return scan_.take_hex(4, start);
-      case 'U': return scan_.take_hex(8, start);
-      case 't': return '\t';
-      case 'r': return '\r';
-      case 'n': return '\n';
-      default: break;
-    }
+    if (const auto common = scan_.take_escape(escaped, start)) return *common;
     const bool punctuation = escaped > ' ' && escaped < 0x7f && !is_name_char(static_cast<char>(escaped));
     if (!punctuation && escaped != '-' && escaped != '_')
       tree_.fail(start, "unknown escape; known are \\n \\r \\t \\xNN \\uNNNN \\UNNNNNNNN and escaped punctuation");

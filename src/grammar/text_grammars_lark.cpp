@@ -232,13 +232,8 @@ class LarkReader {
     const size_t start = scan_.at();
     if (!scan_.take("\\")) return scan_.take_char();
     const char32_t escaped = scan_.take_char();
+    if (const auto common = scan_.take_escape(escaped, start)) return *common;
     switch (escaped) {
-      case 'x': return scan_.take_hex(2, start);
-      case 'u': return scan_.take_hex(4, start);
-      case 'U': return scan_.take_hex(8, start);
-      case 't': return '\t';
-      case 'r': return '\r';
-      case 'n': return '\n';
       case 'f': return '\f';
       case '\\':
       case '/':
