@@ -8,7 +8,6 @@
 namespace lancet {
 namespace {
 
-using test::any_string;
 using test::any_value;
 using test::call;
 using test::constrained;

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/outcome.h"
 #include "grammar/grammar.h"
+#include "support/json_rules.h"
 
 namespace lancet::test {
 
@@ -69,8 +70,6 @@ std::shared_ptr<Grammar> make_grammar(Build build, const Tokenizer& tokenizer = 
   return Grammar::make(std::move(rules), start, std::make_shared<const TokenTrie>(tokenizer), budget);
 }
 
-inline RuleId any_string(Rules& rules) { return rules.text(rules.terms().anything(), Encoding::json_string); }
-
 inline RuleId digits(Rules& rules) {
   return rules.text(rules.terms().repeat(rules.terms().chars(CharSet({{'0', '9'}})), 1, 4), Encoding::utf8);
 }
@@ -84,17 +83,7 @@ inline RuleId call(Rules& rules, Spacing spacing = Spacing::compact) {
   return rules.object(object, spacing);
 }
 
-/// Any JSON value of objects, arrays, strings, digits and words.
-inline RuleId any_value(Rules& rules, Spacing spacing) {
-  const RuleId value = rules.declare();
-  ObjectRule object;
-  object.families.push_back({rules.terms().anything(), {{value, 0}}});
-  ArrayRule array;
-  array.rest = {{value, 0}};
-  rules.define(value, rules.either({rules.object(object, spacing), rules.array(array, spacing), any_string(rules),
-                                    digits(rules), rules.texts({"true", "false", "null"})}));
-  return value;
-}
+inline RuleId any_value(Rules& rules, Spacing spacing) { return any_value(rules, spacing, digits(rules)); }
 
 /// Rules at random: sequences, alternatives, repetitions, objects, arrays, strings, words.
 inline RuleId random_rule(Rules& rules, Random& random, int depth) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "grammar/vocabularies.h"
+#include "support/json_rules.h"
 
 namespace lancet {
 namespace {
@@ -34,19 +35,7 @@ RuleId integer(Rules& rules) {
   return rules.text(terms.repeat(digit, 1, std::nullopt), Encoding::utf8);
 }
 
-RuleId any_string(Rules& rules) { return rules.text(rules.terms().anything(), Encoding::json_string); }
-
-/// Any JSON value made of objects, arrays, strings and digits.
-RuleId any_value(Rules& rules, Spacing spacing) {
-  const RuleId value = rules.declare();
-  ObjectRule object;
-  object.families.push_back({rules.terms().anything(), {{value, 0}}});
-  ArrayRule array;
-  array.rest = {{value, 0}};
-  rules.define(value, rules.either({rules.object(object, spacing), rules.array(array, spacing), any_string(rules),
-                                    integer(rules), rules.texts({"true", "false", "null"})}));
-  return value;
-}
+RuleId any_value(Rules& rules, Spacing spacing) { return any_value(rules, spacing, integer(rules)); }
 
 struct Named {
   std::string name;
