@@ -11,22 +11,25 @@ namespace {
 // -1: off. How many more allocations of this thread succeed.
 thread_local long t_left = -1;
 
+// What operator new stands on; it is replaced here and nowhere else.
+constexpr auto kTake = &std::malloc;
+constexpr auto kGive = &std::free;
+
 void* take(size_t bytes) {
   if (t_left == 0) throw std::bad_alloc();
   if (t_left > 0) t_left--;
-  // What operator new stands on; it is replaced here and nowhere else.
-  constexpr auto kTake = &std::malloc;
   void* memory = kTake(bytes ? bytes : 1);
   if (!memory) throw std::bad_alloc();
   return memory;
 }
 
-constexpr auto kGive = &std::free;
-
 }  // namespace
 
 void* operator new(size_t bytes) { return take(bytes); }
 void* operator new[](size_t bytes) { return take(bytes); }
+// What asks so (std::stable_sort) goes on without; no memory is no failure of the request.
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return kTake(bytes ? bytes : 1); }
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return kTake(bytes ? bytes : 1); }
 void operator delete(void* memory) noexcept { kGive(memory); }
 void operator delete[](void* memory) noexcept { kGive(memory); }
 void operator delete(void* memory, size_t) noexcept { kGive(memory); }
