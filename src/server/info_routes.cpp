@@ -127,13 +127,15 @@ Answer handle_props(const RequestContext& context) {
 Answer handle_metrics(const RequestContext& context) {
   const ServerStatus& server = *context.server;
   const Service& service = context.service;
-  return HttpResponse{.content_type = std::string(kMetricsContentType),
-                      .body = metrics_text({.engine = service.engine ? service.engine->stats() : EngineStats{},
-                                            .server = server.metrics,
-                                            .version = server.options.version,
-                                            .kernels = service.kernels,
-                                            .model = server.model,
-                                            .vllm_names = server.options.vllm_metrics})};
+  return HttpResponse{
+      .content_type = std::string(kMetricsContentType),
+      .body = metrics_text({.engine = service.engine ? service.engine->stats() : EngineStats{},
+                            .grammars = service.grammars ? service.grammars->counts() : Grammars::Counts{},
+                            .server = server.metrics,
+                            .version = server.options.version,
+                            .kernels = service.kernels,
+                            .model = server.model,
+                            .vllm_names = server.options.vllm_metrics})};
 }
 
 }  // namespace lancet

@@ -183,6 +183,11 @@ void engine_histogram(Samples& out, const MetricsView& view) {
   out.histogram(view.engine.*kMember);
 }
 
+template <auto kMember>
+void grammars_value(Samples& out, const MetricsView& view) {
+  out.value(static_cast<double>(view.grammars.*kMember));
+}
+
 constexpr Metric kMetrics[] = {
     // What a gateway steers by.
     {"lancet_requests_running", "vllm:num_requests_running", "gauge", "Requests that the engine works on.",
@@ -246,6 +251,14 @@ constexpr Metric kMetrics[] = {
      "From the first token to the last, of requests that finished.", engine_histogram<&EngineStats::decode_time>},
     {"lancet_grammar_step_seconds", "", "histogram", "What a grammar took to say what may follow one token.",
      engine_histogram<&EngineStats::grammar_time>},
+    {"lancet_grammar_cache_hits_total", "", "counter", "Constraints of requests that were compiled before.",
+     grammars_value<&Grammars::Counts::hits>},
+    {"lancet_grammar_cache_misses_total", "", "counter", "Constraints of requests that had to be compiled.",
+     grammars_value<&Grammars::Counts::misses>},
+    {"lancet_grammar_cache_entries", "", "gauge", "Compiled constraints that are kept.",
+     grammars_value<&Grammars::Counts::entries>},
+    {"lancet_grammar_cache_bytes", "", "gauge", "What the kept constraints count against --grammar-cache-bytes.",
+     grammars_value<&Grammars::Counts::bytes>},
     // HTTP.
     {"lancet_http_requests_total", "", "counter",
      "Answered requests by route (as in docs/api.md, else none), method and status; 499: the client left before.",

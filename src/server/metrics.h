@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "engine/engine.h"
+#include "server/grammars.h"
 
 namespace lancet {
 
@@ -46,7 +47,8 @@ class ServerMetrics {
 
 /// All that a scrape looks at, read once.
 struct MetricsView {
-  EngineStats engine;  // zeros until the model is loaded
+  EngineStats engine;         // zeros until the model is loaded
+  Grammars::Counts grammars;  // likewise
   const ServerMetrics& server;
   std::string version, kernels, model;
   bool vllm_names = false;  // the aliases too

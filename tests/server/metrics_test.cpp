@@ -7,6 +7,8 @@
 #include <set>
 #include <sstream>
 
+#include <fmt/format.h>
+
 #include "server/access_log.h"
 #include "world.h"
 
@@ -116,6 +118,19 @@ TEST(Metrics, VllmsNamesComeWithTheOptionOnly) {
        {"num_requests_waiting", "num_requests_running", "kv_cache_usage_perc", "prompt_tokens_total"})
     EXPECT_EQ(now.at("vllm:" + std::string(name) + R"({model_name="test/hash-model"})"), 0);
   EXPECT_EQ(now.at(R"(vllm:cache_config_info{model_name="test/hash-model",block_size="16",num_gpu_blocks="256"})"), 1);
+}
+
+TEST(Metrics, CompiledConstraintsAreCounted) {
+  World world;
+  for (const char* choice : {"a", "b", "a"})
+    ASSERT_EQ(
+        world.post("/v1/completions", fmt::format(R"({{"prompt":"x","max_tokens":4,"regex":"{}"}})", choice)).status,
+        200);
+  const auto now = samples(world.get("/metrics").body);
+  EXPECT_EQ(now.at("lancet_grammar_cache_misses_total"), 2);
+  EXPECT_EQ(now.at("lancet_grammar_cache_hits_total"), 1);
+  EXPECT_EQ(now.at("lancet_grammar_cache_entries"), 2);
+  EXPECT_GT(now.at("lancet_grammar_cache_bytes"), 0);
 }
 
 TEST(Metrics, LabelValuesAreEscaped) {
