@@ -32,8 +32,8 @@ int most_generated(const GenerationRequest& request) {
   return request.kind == GenerationKind::text ? request.max_tokens : 0;
 }
 
-// What a grammar may take to say what follows one token.
-constexpr uint64_t kGrammarSteps = uint64_t{1} << 25;
+// What a grammar may take to say what follows one token, about a tenth of a second.
+constexpr uint64_t kGrammarSteps = uint64_t{1} << 21;
 constexpr auto kGrammarTime = std::chrono::seconds(10);
 
 void check_grammar(const GenerationRequest& request) {

@@ -35,6 +35,7 @@ StateId Machine::compute_next(StateId state, uint8_t byte, Budget& budget) {
   Closure closure{budget};
   // Copied: what follows may move states_.
   const std::vector<Position> positions = states_[state].positions;
+  budget.step(positions.size());
   for (const Position& position : positions) advance(position, byte, closure);
   const StateId to = finish(closure);
   StateData& data = states_[state];
@@ -102,6 +103,7 @@ StateId Machine::after(const Position& position, Budget& budget) {
 StateId Machine::finish(Closure& closure) {
   run(closure);
   auto& positions = closure.positions;
+  closure.budget.step(positions.size());
   std::sort(positions.begin(), positions.end());
   positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
   if (positions.empty() && !closure.accepts) return 0;

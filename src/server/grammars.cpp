@@ -25,6 +25,7 @@ std::shared_ptr<Grammar> Grammars::get(const std::string& key, const std::functi
   Rules rules;
   const RuleId start = build(rules, budget);
   std::shared_ptr<Grammar> made = Grammar::make(std::move(rules), start, trie(), budget, kGrammarLimits);
+  GrammarState(made).allowed(budget);  // what may come first is often the dearest, and here it holds nobody up
   keep(key, made);
   return made;
 }
