@@ -109,7 +109,7 @@ constexpr Field kFields[] = {
     whole("max_tokens", kCompletion, 0, kInt, "16",
           "tokens to generate; with the prompt they must fit the context; 0 only with `echo`"),
     whole("max_completion_tokens", kChat, 1, kInt, "`max_tokens`", "the newer name; wins over `max_tokens`"),
-    whole("min_tokens", kBoth, 0, kInt, "0", "until then nothing ends the answer; at most `max_tokens`"),
+    whole("min_tokens", kBoth, 0, kInt, "0", "until then nothing ends the answer but a grammar that allows no more; at most `max_tokens`"),
     other("stop", kBoth, R"({"anyOf":[{"type":"string"},{"type":"array","items":{"type":"string","minLength":1}}]})",
           "none",
           "a string, or several, that end the answer before them; 1 to 256 bytes each, a lone \"\" stops nothing",
