@@ -12,6 +12,19 @@ class App;
 
 namespace lancet {
 
+/// A flag as manual page and completions show it.
+struct FlagRow {
+  std::string names;  // "-n,--max-tokens", or a bare word
+  std::string help;
+  std::string initial;             // what it is without the flag; empty: nothing
+  std::vector<std::string> words;  // the values that it takes, if they are a few
+  bool has_value = true;
+};
+
+struct ExampleRow {
+  std::string command, does;
+};
+
 /// `names` is "-n,--max-tokens" or, for a positional argument, a bare word. What the target holds is the default and is
 /// shown in the help. Targets must outlive parsing.
 class Flags {
@@ -35,9 +48,13 @@ class Flags {
   /// A line of the examples under --help.
   void example(std::string_view command, std::string_view does);
 
+  const std::vector<FlagRow>& rows() const { return rows_; }
+  const std::vector<ExampleRow>& examples() const { return examples_; }
+
  private:
   CLI::App& app_;
-  std::string examples_;
+  std::vector<FlagRow> rows_;
+  std::vector<ExampleRow> examples_;
 };
 
 }  // namespace lancet
