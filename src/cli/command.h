@@ -29,6 +29,7 @@ int run_command_line(int count, const char* const* arguments, std::span<const Co
 
 std::unique_ptr<Command> make_serve();
 std::unique_ptr<Command> make_generate();
+std::unique_ptr<Command> make_chat();
 std::unique_ptr<Command> make_score();
 std::unique_ptr<Command> make_tokenize();
 std::unique_ptr<Command> make_detokenize();

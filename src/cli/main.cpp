@@ -14,6 +14,7 @@ namespace {
 constexpr lancet::CommandRow kCommands[] = {
     {"serve", "Serve a model behind an OpenAI-style API on port 8111", lancet::make_serve},
     {"generate", "Generate one completion", lancet::make_generate},
+    {"chat", "A conversation in the terminal", lancet::make_chat},
     {"score", "Log-probabilities and logits of a text, position by position", lancet::make_score},
     {"tokenize", "Text on stdin to token ids", lancet::make_tokenize},
     {"detokenize", "Token ids on stdin to text", lancet::make_detokenize},
