@@ -16,6 +16,7 @@
 #include "cli/model_flags.h"
 #include "cli/serve_flags.h"
 #include "cli/stop_signals.h"
+#include "cli/supervisor.h"
 #include "engine/engine_thread.h"
 #include "hub/cache.h"
 #include "server/server.h"
@@ -85,11 +86,13 @@ class Serve : public Command {
     log_info(fmt::format("listening on {}://{}:{}, loading {}", server_.tls_key.empty() ? "http" : "https",
                          server_.host, server.port(), model_.model));
     server.set_progress(0, "opening " + model_.model);
+    tell_supervisor("STATUS=loading the model");
     std::string loaded;
     server.serve(load_service(loaded));
     if (server_.sleep_after_s > 0) server.set_loader([this] { return load_again(); });
     signals.count_from_now();
     log_info("ready: " + loaded);
+    tell_supervisor("READY=1\nSTATUS=ready: " + loaded);
     while (!signals.wait(1, std::chrono::hours(1))) {}
     return end(server, signals);
   }
@@ -112,6 +115,7 @@ class Serve : public Command {
     log_info(fmt::format("{}: running answers get {:g} s to finish; a second signal ends them",
                          signals.last() == SIGINT ? "SIGINT" : "SIGTERM", server_.limits.drain_s));
     server.drain();
+    tell_supervisor("STOPPING=1\nSTATUS=running answers finish");
     const auto patience = std::chrono::duration<double>(server_.limits.drain_s);
     const auto began = std::chrono::steady_clock::now();
     constexpr auto kLook = std::chrono::milliseconds(50);

@@ -4,8 +4,10 @@ running server: metrics that a Prometheus parser takes, logs that are JSON lines
 
 import json
 import os
+import plistlib
 import re
 import shutil
+import socket
 import subprocess
 import time
 import urllib.request
@@ -15,7 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import ROOT, fetched_smollm2
-from server_fixture import server  # noqa: F401 (a fixture)
+from server_fixture import server, start_server  # noqa: F401 (a fixture)
 
 DEPLOY = ROOT / "deploy"
 
@@ -38,14 +40,15 @@ def get(server, path):  # noqa: F811
 
 
 def test_every_file_is_known_to_these_tests():
-    assert {p.name for p in DEPLOY.iterdir()} == {"lancet.service", "kubernetes.yaml", "podmonitor.yaml", "epp-engine.yaml"}
+    assert {p.name for p in DEPLOY.iterdir()} == {"lancet.service", "lancet.default", "io.github.lancet.plist", "debian",
+                                                  "kubernetes.yaml", "podmonitor.yaml", "epp-engine.yaml"}
 
 
 def test_flags_in_the_files_exist(lancet):
     known = flags_of(lancet)
-    for path in [*DEPLOY.iterdir(), ROOT / "docs" / "operations.md"]:
+    for path in [*(p for p in DEPLOY.iterdir() if p.is_file()), ROOT / "docs" / "operations.md"]:
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", path.read_text()):
-            assert flag in known or flag == "--now", f"{path.name}: {flag}"
+            assert flag in known or flag in ("--now", "--format"), f"{path.name}: {flag}"
 
 
 def test_the_unit_starts_the_program_and_waits_for_the_drain(lancet):
@@ -54,6 +57,31 @@ def test_the_unit_starts_the_program_and_waits_for_the_drain(lancet):
     command = entries["ExecStart"].split()
     drain = float(command[command.index("--drain-s") + 1])
     assert command[1] == "serve" and float(entries["TimeoutStopSec"]) > drain
+    assert entries["Type"] == "notify"
+
+
+def test_the_launchd_job_does_the_same(lancet):
+    with (DEPLOY / "io.github.lancet.plist").open("rb") as file:
+        job = plistlib.load(file)
+    arguments = job["ProgramArguments"]
+    assert job["Label"] == "io.github.lancet" and arguments[1] == "serve"
+    assert job["ExitTimeOut"] > float(arguments[arguments.index("--drain-s") + 1])
+
+
+def test_the_service_manager_hears_when_the_model_answers_and_when_it_stops(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        running = start_server("--ctx", "512")
+        try:
+            assert manager.recv(4096) == b"STATUS=loading the model"
+            ready = manager.recv(4096)
+            assert ready.startswith(b"READY=1\nSTATUS=ready: ") and running.health()[0] == 200
+        finally:
+            running.process.terminate()
+        assert manager.recv(4096).startswith(b"STOPPING=1\n")
+        assert running.process.wait(timeout=20) == 0
 
 
 def test_the_pod_fits_itself_and_the_program(lancet, server):  # noqa: F811
