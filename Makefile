@@ -1,12 +1,13 @@
 # The whole developer interface. `make` prints it.
 BUILD  ?= build
+PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 T      ?= 60
 PYTHON := .venv/bin/python
 CMAKE  := cmake -G Ninja $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build test unit http lint fmt tidy asan tsan fuzz fuzz-replay bench clean
+.PHONY: help deps run build install deb test unit http lint fmt tidy asan tsan fuzz fuzz-replay bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,12 @@ run: ## from nothing to a served model: packages, build, a small model, a first 
 build: ## the release program, build/lancet
 	$(CMAKE) -S . -B $(BUILD) -DLANCET_TESTS=$(or $(TESTS),OFF)
 	cmake --build $(BUILD) -j $(JOBS)
+
+install: build ## program, manual page, completions, unit and documents under $(DESTDIR)$(PREFIX)
+	DESTDIR=$(abspath $(DESTDIR)) cmake --install $(BUILD) --prefix $(PREFIX)
+
+deb: ## a Debian package of this tree, in build/
+	tools/deb.sh $(BUILD)
 
 test: deps ## everything: build, units and cases, HTTP and command line, lint
 	$(MAKE) build TESTS=ON
