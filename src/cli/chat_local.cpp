@@ -40,7 +40,9 @@ class LocalSource : public ChatSource {
   Answered answer(const std::vector<ChatTurn>& turns, const Say& say,
                   const std::function<bool()>& interrupted) override {
     Answered answered;
-    Generation generation = thread_->submit(request(turns, answered.notes));
+    GenerationRequest wanted = request(turns, answered.notes);
+    answered.usage.prompt_tokens = static_cast<int>(wanted.prompt.size());
+    Generation generation = thread_->submit(std::move(wanted));
     constexpr auto kLook = std::chrono::milliseconds(50);
     while (!interrupted()) {
       const auto event = generation.next(kLook);

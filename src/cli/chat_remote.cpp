@@ -177,7 +177,10 @@ class RemoteSource : public ChatSource {
 
  private:
   static void take(const ChatChunk& chunk, Answered& answered, const Say& say) {
-    if (!chunk.text.empty()) say(chunk.text);
+    if (!chunk.text.empty()) {
+      answered.usage.completion_tokens++;  // about, until the server has counted
+      say(chunk.text);
+    }
     if (chunk.finish_reason == "length") answered.reason = FinishReason::length;
     if (!chunk.usage) return;
     answered.usage = {.prompt_tokens = chunk.usage->prompt,

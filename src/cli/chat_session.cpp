@@ -37,10 +37,10 @@ void ChatScreen::line(std::string_view text) const {
 
 const ChatSession::Row ChatSession::kRows[] = {
     {"help", "", "this list", &ChatSession::help},
-    {"system", "[TEXT]", "the system prompt from now on; without TEXT: shows it", &ChatSession::system},
-    {"save", "FILE", "writes the conversation as JSON; an existing file is left alone", &ChatSession::save},
+    {"system", "[TEXT]", "the system prompt from now on; no TEXT: shows it", &ChatSession::system},
+    {"save", "FILE", "writes the conversation; an existing file is left alone", &ChatSession::save},
     {"save!", "FILE", "the same, and replaces an existing file", &ChatSession::save_over},
-    {"load", "FILE", "goes on with a saved conversation instead of this one", &ChatSession::load},
+    {"load", "FILE", "goes on with a saved conversation", &ChatSession::load},
     {"image", "FILE", "not in this build: it does not see images", &ChatSession::image},
     {"stats", "", "tokens, cached tokens, time to the first token, tokens a second", &ChatSession::stats},
     {"reset", "", "forgets the conversation; the system prompt stays", &ChatSession::reset},
@@ -79,7 +79,7 @@ void ChatSession::ask(std::string message, const std::function<bool()>& interrup
   } else {
     turns_.push_back({"assistant", std::move(text)});
   }
-  last_ = {answered.usage, 1000 * seconds(first - began), seconds(Clock::now() - first)};
+  last_ = {answered.usage, answered.interrupted, 1000 * seconds(first - began), seconds(Clock::now() - first)};
   report(answered);
 }
 
@@ -115,8 +115,9 @@ bool ChatSession::run(const ChatCommand& command) {
 bool ChatSession::help(std::string_view) {
   for (const Row& row : kRows)
     screen_.line(fmt::format("  {:<16} {}", fmt::format("/{} {}", row.name, row.argument), row.does));
-  screen_.line("  A message goes on after a line that ends in \\, between lines that begin and end with \"\"\",");
-  screen_.line("  and while a fence of ``` is open. Alt-Enter breaks the line. Ctrl-C interrupts an answer.");
+  screen_.line("  A message goes on after a line that ends in \\, between lines that begin and");
+  screen_.line("  end with \"\"\", and while a fence of ``` is open. Alt-Enter breaks the line.");
+  screen_.line("  Ctrl-C interrupts an answer; what begins with / is written with //.");
   return true;
 }
 
@@ -163,8 +164,11 @@ bool ChatSession::stats(std::string_view) {
     return true;
   }
   const Usage& usage = last_.usage;
-  screen_.line(fmt::format("  last answer      {} prompt tokens, {} of them cached, {} generated", usage.prompt_tokens,
-                           usage.cached_tokens, usage.completion_tokens));
+  if (last_.interrupted)
+    screen_.line(fmt::format("  last answer      interrupted after {} tokens", usage.completion_tokens));
+  else
+    screen_.line(fmt::format("  last answer      {} prompt tokens, {} of them cached, {} generated",
+                             usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens));
   std::string speed = fmt::format("  first text       {:.0f} ms", last_.first_ms);
   if (usage.completion_tokens > 1 && last_.rest_s > 0)
     speed += fmt::format(", then {:.1f} tokens/s", (usage.completion_tokens - 1) / last_.rest_s);

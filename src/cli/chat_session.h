@@ -57,6 +57,7 @@ class ChatSession {
 
   struct Measured {
     Usage usage;
+    bool interrupted = false;         // then usage has what was counted until then
     double first_ms = 0, rest_s = 0;  // to the first text; from there to the end
   };
 
