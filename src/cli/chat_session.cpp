@@ -1,6 +1,8 @@
 #include "cli/chat_session.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -25,8 +27,9 @@ std::string file_argument(std::string_view path, std::string_view command) {
 
 void ChatScreen::answer(std::string_view text) const {
   const std::string shown = terminal ? terminal_text(text) : std::string(text);
-  std::fwrite(shown.data(), 1, shown.size(), stdout);
-  std::fflush(stdout);
+  const bool complete = std::fwrite(shown.data(), 1, shown.size(), stdout) == shown.size();
+  if (!complete || std::fflush(stdout) != 0)
+    throw Error(Fault::io, fmt::format("stdout cannot be written: {}", std::strerror(errno)));
 }
 
 void ChatScreen::line(std::string_view text) const {

@@ -19,7 +19,7 @@ struct ChatScreen {
   bool terminal = false;  // stdout is one: text is made safe to show
   bool colour = false;
 
-  void answer(std::string_view text) const;
+  void answer(std::string_view text) const;  // Error{io} if nobody reads it any more
   void line(std::string_view text) const;  // dimmed; made safe
 };
 

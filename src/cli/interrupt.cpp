@@ -20,6 +20,7 @@ void note_signal(int number) {
 void watch_terminal_signals() {
   struct sigaction action = {};
   action.sa_handler = note_signal;
+  action.sa_flags = SA_RESTART;  // so that nothing that is written is lost; poll() ends all the same
   sigemptyset(&action.sa_mask);
   for (const int number : {SIGINT, SIGWINCH, SIGCONT}) sigaction(number, &action, nullptr);
 }

@@ -3,7 +3,7 @@
 
 namespace lancet {
 
-/// From now on SIGINT, SIGWINCH and SIGCONT only raise flags, and end a poll() or read() that waits.
+/// From now on SIGINT, SIGWINCH and SIGCONT only raise flags, and end a poll() that waits.
 void watch_terminal_signals();
 
 /// True once for one or more SIGINT since the last call.
