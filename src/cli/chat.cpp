@@ -84,10 +84,10 @@ class Chat : public Command {
       if (typed) fmt::print("loading {} ...\n", terminal_text(model_.model)), std::fflush(stdout);
       return make_local_source(model_, context_, wish_);
     }
-    if (!model_.model.empty() || context_ > 0)
+    if (model_ != ModelFlags() || context_ > 0)
       throw Error(Fault::bad_request,
-                  "--connect talks to a server that has a model and a context: -m and --ctx are "
-                  "nothing for it");
+                  "--connect talks to a server that has a model and a context: -m, --ctx and the "
+                  "flags that say how to compute are nothing for it");
     std::string key;
     if (!key_file_.empty()) key = read_text_file(key_file_, 4096);
     return make_remote_source(connect_, key.substr(0, key.find_first_of("\r\n")), wish_);

@@ -25,6 +25,7 @@ struct ModelFlags {
   std::string quant = "none";
   std::string pack_cache;  // a folder, "off", or empty: the usual one
   void declare(Flags&);
+  bool operator==(const ModelFlags&) const = default;
 };
 
 /// A model with everything that belongs to it; members are in the order of dependence.

@@ -181,7 +181,8 @@ def test_what_cannot_be_is_one_sentence(lancet, tiny, tmp_path):
     assert "no message" in lancet.refuses("chat", "-m", tiny / "fp8", stdin=" \n")
     assert "bad/illegal" in lancet.refuses("chat", "--connect", "http://:x", stdin="a")
     assert "wanted http://" in lancet.refuses("chat", "--connect", "ftp://localhost", stdin="a")
-    assert "-m and --ctx" in lancet.refuses("chat", "--connect", "http://localhost", "-m", "x", stdin="a")
+    for flag in (["-m", "x"], ["--ctx", "64"], ["--exact"], ["--kv", "q8"]):
+        assert "-m, --ctx" in lancet.refuses("chat", "--connect", "http://localhost", *flag, stdin="a")
     assert "only with --connect" in lancet.refuses("chat", "-m", tiny / "fp8", "--api-key-file", "x", stdin="a")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
