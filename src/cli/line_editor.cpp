@@ -161,6 +161,7 @@ LineEditor::Line LineEditor::read(const std::string& prompt, bool bold) {
   const std::wstring text = to_wide(prompt);
   state.prompt = bold ? L"\1\033[1m\1" + text + L"\1\033[0m\1" : text;
   state.interrupted = false;
+  el_wset(state.editor, EL_PREP_TERM, 1);  // before the prompt invites typing, which libedit alone does after it
   write_terminal(kPasteMarksOn);
   int count = 0;
   const wchar_t* line = el_wgets(state.editor, &count);
