@@ -20,7 +20,7 @@ struct ChatScreen {
   bool colour = false;
 
   void answer(std::string_view text) const;  // Error{io} if nobody reads it any more
-  void line(std::string_view text) const;  // dimmed; made safe
+  void line(std::string_view text) const;    // dimmed; made safe
 };
 
 class ChatSession {

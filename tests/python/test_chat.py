@@ -55,6 +55,11 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
+def test_help_has_examples(lancet):
+    assert "lancet chat --connect" in lancet.text("chat", "--help").split("Examples:")[1]
+    assert "A conversation in the terminal" in lancet.text("--help")
+
+
 @pytest.fixture
 def terminal(lancet, tmp_path, smol_gguf):
     """A conversation with SmolLM2 at its first prompt."""

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-COMMANDS = ["serve", "generate", "chat", "score", "tokenize", "detokenize", "render", "inspect", "bench", "perplexity"]
+COMMANDS = ["serve", "generate", "score", "tokenize", "detokenize", "render", "inspect", "bench", "perplexity"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
