@@ -2,22 +2,23 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/mapped_file.h"
+#include "hub/repository.h"
+#include "hub/settings.h"
 
 namespace lancet {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kRefBytes = 4096;
-constexpr size_t kShown = 8;  // names in a message
+constexpr size_t kIndexBytes = 64 << 20;
 
 bool is_name_part(std::string_view part) {
   const auto fine = [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; };
@@ -26,32 +27,12 @@ bool is_name_part(std::string_view part) {
          part.find("--") == std::string_view::npos;  // the cache's folders use "--" for the slash
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
-std::optional<std::string> environment(const char* name) {
-  const char* value = std::getenv(name);
-  if (!value || !*value) return std::nullopt;
-  return value;
-}
-
 fs::path home_folder() { return environment("HOME").value_or("."); }
 
 /// huggingface_hub expands a leading "~" in its variables.
 fs::path expanded(const std::string& path) {
   if (path == "~") return home_folder();
   return path.starts_with("~/") ? home_folder() / path.substr(2) : fs::path(path);
-}
-
-std::string listed(std::vector<std::string> names) {
-  std::sort(names.begin(), names.end());
-  if (names.empty()) return "nothing";
-  const size_t more = names.size() > kShown ? names.size() - kShown : 0;
-  names.resize(names.size() - more);
-  return fmt::format("{}{}", fmt::join(names, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
 }
 
 std::vector<std::string> cached_repositories(const fs::path& cache) {
@@ -68,14 +49,25 @@ std::vector<std::string> cached_repositories(const fs::path& cache) {
   return names;
 }
 
-/// refs/main's commit if its snapshot is there, else the snapshot that was changed last.
-std::optional<fs::path> find_snapshot(const fs::path& repository) {
-  const fs::path snapshots = repository / "snapshots", ref = repository / "refs" / "main";
+/// The commit that a reference names, if its snapshot is there.
+std::optional<fs::path> referenced(const fs::path& repository, const fs::path& reference) {
+  const fs::path snapshots = repository / "snapshots", ref = repository / "refs" / reference;
   std::error_code ignored;  // what cannot be looked at is not there
-  if (fs::is_regular_file(ref, ignored)) {
-    std::string commit = read_text_file(ref, kRefBytes);
-    while (!commit.empty() && std::isspace(static_cast<unsigned char>(commit.back()))) commit.pop_back();
-    if (is_name_part(commit) && fs::is_directory(snapshots / commit, ignored)) return snapshots / commit;
+  if (!fs::is_regular_file(ref, ignored)) return std::nullopt;
+  std::string commit = read_text_file(ref, kRefBytes);
+  while (!commit.empty() && std::isspace(static_cast<unsigned char>(commit.back()))) commit.pop_back();
+  if (!is_name_part(commit) || !fs::is_directory(snapshots / commit, ignored)) return std::nullopt;
+  return snapshots / commit;
+}
+
+/// The revision's snapshot; without a revision refs/main's, else the one that was changed last.
+std::optional<fs::path> find_snapshot(const fs::path& repository, const std::string& revision) {
+  if (const auto found = referenced(repository, revision.empty() ? "main" : revision)) return found;
+  std::error_code ignored;
+  const fs::path snapshots = repository / "snapshots";
+  if (!revision.empty()) {
+    const bool there = is_name_part(revision) && fs::is_directory(snapshots / revision, ignored);
+    return there ? std::optional(snapshots / revision) : std::nullopt;
   }
   std::optional<fs::path> newest;
   for (const auto& entry : fs::directory_iterator(snapshots, ignored)) {
@@ -86,132 +78,160 @@ std::optional<fs::path> find_snapshot(const fs::path& repository) {
   return newest;
 }
 
-/// "-00002-of-00003.gguf" at the end of a name: 2; 0 for files that are no part of a split.
-int split_part(std::string_view name) {
-  constexpr std::string_view kShape = "-00000-of-00000.gguf";
-  if (name.size() < kShape.size()) return 0;
-  const std::string_view ending = name.substr(name.size() - kShape.size());
-  int part = 0;
-  for (size_t i = 0; i < kShape.size(); i++) {
-    const bool digit = std::isdigit(static_cast<unsigned char>(ending[i])) != 0;
-    if (kShape[i] == '0' ? !digit : ending[i] != kShape[i]) return 0;
-    if (digit && i < 6) part = part * 10 + (ending[i] - '0');
-  }
-  return part;
-}
-
-/// The models among the .gguf files of a snapshot, as paths relative to it: no image parts, and of split sets the
-/// first.
-std::vector<fs::path> gguf_models(const fs::path& snapshot) {
-  std::vector<fs::path> found;
+/// The .gguf files of a snapshot, relative to it.
+std::vector<std::string> gguf_files(const fs::path& snapshot) {
+  std::vector<std::string> found;
   std::error_code ignored;
   for (const auto& entry : fs::recursive_directory_iterator(snapshot, ignored)) {
-    const std::string name = entry.path().filename().string();
     if (entry.path().extension() != ".gguf" || !entry.is_regular_file(ignored)) continue;
-    if (lower(name).find("mmproj") != std::string::npos || split_part(name) > 1) continue;
-    found.push_back(entry.path().lexically_relative(snapshot));
+    found.push_back(entry.path().lexically_relative(snapshot).string());
   }
-  std::sort(found.begin(), found.end());
   return found;
 }
 
-/// True if `quant` stands in `name` with no letter, digit or underscore beside it: "F16" is not in "BF16".
-bool has_word(std::string_view name, std::string_view quant) {
-  const auto joins = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
-  for (size_t at = name.find(quant); at != std::string_view::npos; at = name.find(quant, at + 1)) {
-    const size_t end = at + quant.size();
-    if ((at == 0 || !joins(name[at - 1])) && (end == name.size() || !joins(name[end]))) return true;
+/// A shard of the index that is not there, or nothing.
+std::string missing_shard(const fs::path& folder, const std::string& index) {
+  Budget budget("reading " + index);
+  const auto document = parse_json(read_text_file(folder / index, kIndexBytes), index, {.nodes = 4'000'000}, budget);
+  for (const auto& [tensor, file] : JsonView(document, index, Fault::bad_file).at("weight_map").object()) {
+    budget.step();
+    const std::string name = file.is_string() ? std::string(file.get_string()) : std::string();
+    std::error_code ignored;
+    if (is_safe_file_name(name) && !fs::exists(folder / name, ignored)) return name;
   }
-  return false;
+  return {};
 }
 
-std::vector<fs::path> matching(const std::vector<fs::path>& models, const std::string& quant) {
-  const std::string wanted = lower(quant);
-  std::vector<fs::path> words, parts;
-  for (const fs::path& model : models) {
-    const std::string name = lower(model.string());
-    if (has_word(name, wanted)) words.push_back(model);
-    if (name.find(wanted) != std::string::npos) parts.push_back(model);
+/// A weight file that the reader of this model will want and that is not there, or nothing.
+std::string missing_file(const fs::path& model) {
+  std::error_code ignored;
+  if (model.extension() == ".gguf") {
+    const std::string name = model.filename().string();
+    for (const std::string& part : split_names(name))
+      if (!fs::exists(model.parent_path() / part, ignored)) return part;
+    return {};
   }
-  return words.empty() ? parts : words;
+  const std::string stem = fs::exists(model / "config.json", ignored) ? "model" : "consolidated";
+  const std::string single = stem + ".safetensors", index = single + ".index.json";
+  if (fs::exists(model / single, ignored)) return {};
+  return fs::exists(model / index, ignored) ? missing_shard(model, index) : single;
 }
 
-std::vector<std::string> as_text(const std::vector<fs::path>& paths) {
-  std::vector<std::string> out;
-  for (const fs::path& path : paths) out.push_back(path.string());
-  return out;
-}
-
-fs::path pick_model(const HubName& name, const fs::path& snapshot) {
+CacheLookup pick_model(const HubName& name, const fs::path& snapshot) {
   std::error_code ignored;
   const bool folder = fs::exists(snapshot / "config.json", ignored) || fs::exists(snapshot / "params.json", ignored);
-  if (name.quant.empty() && folder) return snapshot;
-  const std::vector<fs::path> models = gguf_models(snapshot);
-  const std::vector<fs::path> found = name.quant.empty() ? models : matching(models, name.quant);
-  if (found.size() == 1) return snapshot / found.front();
+  const std::vector<std::string> models = gguf_models(gguf_files(snapshot));
+  const std::vector<std::string> found = name.quant.empty() ? models : with_quant(models, name.quant);
+  if (name.quant.empty() && folder) {
+    std::string missing = missing_file(snapshot);
+    // Some repositories of GGUF files have a config.json beside them.
+    if (missing.empty() || found.empty()) return {.model = snapshot, .why = {}, .missing = std::move(missing)};
+  }
+  if (found.size() == 1) return {.model = snapshot / found.front(), .missing = missing_file(snapshot / found.front())};
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(snapshot, ignored)) files.push_back(entry.path().filename().string());
+  const std::string where = fmt::format("{} is cached in {}", name.repo, snapshot.string());
   if (models.empty()) {
-    std::vector<std::string> files;
-    for (const auto& entry : fs::directory_iterator(snapshot, ignored))
-      files.push_back(entry.path().filename().string());
-    throw Error(Fault::not_found,
-                fmt::format("{} is cached in {}, but has no {}; there is: {}", name.repo, snapshot.string(),
-                            name.quant.empty() ? "config.json and no .gguf" : ".gguf", listed(files)));
+    return {.why = fmt::format("{}, but has no {}; there is: {}", where,
+                               name.quant.empty() ? "config.json and no .gguf" : ".gguf", listed(files))};
   }
   if (found.empty()) {
-    throw Error(Fault::not_found,
-                fmt::format("{} is cached in {}, but no .gguf there has \"{}\" in its name; there is: {}", name.repo,
-                            snapshot.string(), name.quant, listed(as_text(models))));
+    return {.why = fmt::format("{}, but no .gguf there has \"{}\" in its name; there is: {}", where, name.quant,
+                               listed(models))};
   }
-  throw Error(Fault::not_found,
-              fmt::format("{}{}{} could be any of {}; say which one, as in {}:Q4_K_M", name.repo,
-                          name.quant.empty() ? "" : ":", name.quant, listed(as_text(found)), name.repo));
+  return {.why = fmt::format("{}{}{} could be any of {}; say which one, as in {}:Q4_K_M", name.repo,
+                             name.quant.empty() ? "" : ":", name.quant, listed(found), name.repo)};
+}
+
+fs::path resolve(const std::string& model, bool weights) {
+  const auto name = as_hub_name(model);
+  std::error_code ignored;
+  if (!name && !fs::exists(model, ignored)) {
+    throw Error(Fault::not_found, fmt::format("{} is no file or folder that exists, and no hub name (owner/repo or "
+                                              "owner/repo:QUANT)",
+                                              lancet::quoted(model)));
+  }
+  if (!name) return model;
+  CacheLookup found = look_up(*name);
+  if (found.why.empty() && weights && !found.missing.empty())
+    found.why = fmt::format("{}: {} is not there", found.model.string(), found.missing);
+  if (found.why.empty()) return std::move(found.model);
+  throw Error(Fault::not_found, fmt::format("{}; to get it: lancet pull {}", found.why, hub_name_text(*name)));
 }
 
 }  // namespace
 
 std::optional<HubName> parse_hub_name(std::string_view text) {
-  const size_t slash = text.find('/'), colon = text.find(':');
-  if (slash == std::string_view::npos) return std::nullopt;
-  const std::string_view repo = text.substr(0, colon);
+  const size_t slash = text.find('/'), mark = text.find('@'), colon = text.find(':', mark == text.npos ? 0 : mark);
+  if (slash == text.npos) return std::nullopt;
+  const std::string_view repo = text.substr(0, std::min(mark, colon));
   if (slash >= repo.size() || !is_name_part(repo.substr(0, slash)) || !is_name_part(repo.substr(slash + 1))) {
     return std::nullopt;
   }
-  HubName name{std::string(repo), {}};
-  if (colon == std::string_view::npos) return name;
+  HubName name{.repo = std::string(repo), .revision = {}, .quant = {}};
+  if (mark < colon) {
+    name.revision = text.substr(mark + 1, colon == text.npos ? text.npos : colon - mark - 1);
+    if (!is_revision(name.revision)) return std::nullopt;
+  }
+  if (colon == text.npos) return name;
   name.quant = text.substr(colon + 1);
   if (!is_name_part(name.quant)) return std::nullopt;
   return name;
 }
 
-fs::path hub_cache_folder() {
-  if (const auto folder = environment("HF_HUB_CACHE")) return expanded(*folder);
-  if (const auto folder = environment("HF_HOME")) return expanded(*folder) / "hub";
-  if (const auto folder = environment("XDG_CACHE_HOME")) return expanded(*folder) / "huggingface" / "hub";
-  return home_folder() / ".cache" / "huggingface" / "hub";
+bool is_revision(std::string_view text) {
+  const auto fine = [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '/'; };
+  return text.size() <= 200 && std::all_of(text.begin(), text.end(), fine) && is_safe_file_name(text) &&
+         text.front() != '.' && text.find("/.") == text.npos;
 }
 
-fs::path resolve_model(const std::string& model) {
-  std::error_code ignored;  // a path that cannot be looked at is treated as absent
-  if (fs::exists(model, ignored)) return model;
-  const auto name = parse_hub_name(model);
-  if (!name) {
-    throw Error(Fault::not_found, fmt::format("{} is no file or folder that exists, and no hub name (owner/repo or "
-                                              "owner/repo:QUANT)",
-                                              lancet::quoted(model)));
-  }
-  const fs::path cache = hub_cache_folder();
-  std::string folder = "models--" + name->repo;
-  folder.replace(folder.find('/'), 1, "--");
-  if (!fs::is_directory(cache / folder, ignored)) {
-    throw Error(Fault::not_found, fmt::format("{} is neither a path that exists nor in the cache {}; cached there: {}",
-                                              name->repo, cache.string(), listed(cached_repositories(cache))));
-  }
-  const auto snapshot = find_snapshot(cache / folder);
-  if (!snapshot) {
-    throw Error(Fault::not_found, fmt::format("{} is in the cache, but {} has no snapshot: its download did not finish",
-                                              name->repo, (cache / folder).string()));
-  }
-  return pick_model(*name, *snapshot);
+std::string hub_name_text(const HubName& name) {
+  return name.repo + (name.revision.empty() ? "" : "@" + name.revision) + (name.quant.empty() ? "" : ":" + name.quant);
 }
+
+std::optional<HubName> as_hub_name(const std::string& model) {
+  std::error_code ignored;  // a path that cannot be looked at is treated as absent
+  return fs::exists(model, ignored) ? std::nullopt : parse_hub_name(model);
+}
+
+fs::path hub_home() {
+  if (const auto folder = environment("HF_HOME")) return expanded(*folder);
+  if (const auto folder = environment("XDG_CACHE_HOME")) return expanded(*folder) / "huggingface";
+  return home_folder() / ".cache" / "huggingface";
+}
+
+fs::path hub_cache_folder() {
+  if (const auto folder = environment("HF_HUB_CACHE")) return expanded(*folder);
+  return hub_home() / "hub";
+}
+
+std::string repository_folder(const std::string& repo) {
+  std::string folder = "models--" + repo;
+  folder.replace(folder.find('/'), 1, "--");
+  return folder;
+}
+
+CacheLookup look_up(const HubName& name) {
+  const fs::path cache = hub_cache_folder(), folder = cache / repository_folder(name.repo);
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    return {.why = fmt::format("{} is neither a path that exists nor in the cache {}; cached there: {}", name.repo,
+                               cache.string(), listed(cached_repositories(cache)))};
+  }
+  const auto snapshot = find_snapshot(folder, name.revision);
+  if (!snapshot && !name.revision.empty()) {
+    return {.why = fmt::format("{} is in the cache {}, but not its revision {}", name.repo, cache.string(),
+                               lancet::quoted(name.revision))};
+  }
+  if (!snapshot) {
+    return {.why = fmt::format("{} is in the cache, but {} has no snapshot: its download did not finish", name.repo,
+                               folder.string())};
+  }
+  return pick_model(name, *snapshot);
+}
+
+fs::path resolve_model(const std::string& model) { return resolve(model, false); }
+
+fs::path resolve_weights(const std::string& model) { return resolve(model, true); }
 
 }  // namespace lancet
