@@ -38,5 +38,8 @@ std::unique_ptr<Command> make_schema();
 std::unique_ptr<Command> make_inspect();
 std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_perplexity();
+std::unique_ptr<Command> make_pull();
+std::unique_ptr<Command> make_list();
+std::unique_ptr<Command> make_rm();
 
 }  // namespace lancet

@@ -68,7 +68,7 @@ class Inspect : public Command {
   }
 
   int run() override {
-    const auto checkpoint = open_checkpoint(resolve_model(model_));
+    const auto checkpoint = open_checkpoint(resolve_weights(model_));
     json_ ? print_json(*checkpoint) : print_text(*checkpoint);
     return 0;
   }

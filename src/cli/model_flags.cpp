@@ -20,7 +20,7 @@ namespace lancet {
 constexpr std::string_view kDefaultModel = "mistralai/Ministral-3-3B-Instruct-2512";
 
 void ModelFlags::declare(Flags& flags) {
-  flags.add("-m,--model", model, "a directory, a .gguf file or a hub name (owner/repo[:QUANT])");
+  flags.add("-m,--model", model, "a directory, a .gguf file or a hub name (owner/repo[@REVISION][:QUANT])");
   flags.add("--threads", threads, "compute threads; 0: one per usable core", 0, 1024);
   flags.add("--kernels", kernels, "kernel table (avx512, avx512bf16, avx2, scalar); empty: the best this CPU has");
   flags.add("--exact", exact, "reference arithmetic: f32 activations and cache, no shortcut");
@@ -82,7 +82,7 @@ LoadedModel load(const ModelFlags& flags, const CheckpointOpened& opened) {
     throw Error(Fault::bad_request, "--exact has an f32 cache and cannot be combined with --kv q8");
   LoadedModel loaded;
   loaded.name = flags.model;
-  const std::filesystem::path path = resolve_model(flags.model);
+  const std::filesystem::path path = resolve_weights(flags.model);
   loaded.checkpoint = open_checkpoint(path);
   loaded.backend = make_cpu_backend({.threads = flags.threads,
                                      .kernels = flags.kernels,

@@ -14,11 +14,13 @@
 #include "cli/command.h"
 #include "cli/memory_plan.h"
 #include "cli/model_flags.h"
+#include "cli/progress.h"
 #include "cli/serve_flags.h"
 #include "cli/stop_signals.h"
 #include "cli/supervisor.h"
 #include "engine/engine_thread.h"
 #include "hub/cache.h"
+#include "hub/pull.h"
 #include "server/server.h"
 
 namespace lancet {
@@ -61,6 +63,10 @@ class Serve : public Command {
         "calls in the text of answers, for clients that read nothing else: what a system prompt shows, none, or "
         "one by name",
         {"auto", "none", "scalpel"});
+    flags.add(
+        "--token-file", token_file_,
+        "file with a hub token, for a model that is not in the cache yet; empty: $HF_TOKEN, else the file that hf "
+        "login wrote");
     flags.add("--api-key-file", key_file_, "file with the API keys that requests must have, one a line");
     flags.add("--allow-host", server_.access.allow_hosts, "a name that the server answers to; may be repeated");
     flags.add("--allow-origin", server_.access.allow_origins,
@@ -71,7 +77,7 @@ class Serve : public Command {
     flags.add("--sleep-after", server_.sleep_after_s,
               "idle seconds after which the model is unloaded, until the next request; 0: never", 0, 1e9);
     operation_.declare(flags, server_);
-    flags.example("lancet serve", "the published Ministral 3 3B from the Hugging Face cache");
+    flags.example("lancet serve", "the published Ministral 3 3B, fetched if it is not in the cache");
     flags.example("lancet serve -m model.gguf --port 8080", "a GGUF file");
   }
 
@@ -81,7 +87,7 @@ class Serve : public Command {
     model_.model = model_or_default(model_.model);
     server_.port = static_cast<uint16_t>(port_);
     guard_access();
-    resolve_model(model_.model);  // a wrong name is said before a port is taken
+    pull_if_missing();  // a wrong name is said before a port is taken
     Server server(server_);
     log_info(fmt::format("listening on {}://{}:{}, loading {}", server_.tls_key.empty() ? "http" : "https",
                          server_.host, server.port(), model_.model));
@@ -107,6 +113,18 @@ class Serve : public Command {
     throw Error(Fault::unsupported, fmt::format("listening on {}, which others may reach, needs --api-key-file, or "
                                                 "--insecure-public if everybody may use this server",
                                                 server_.host));
+  }
+
+  /// A hub name whose files are not in the cache is fetched, after saying how much that is.
+  void pull_if_missing() const {
+    const auto name = as_hub_name(model_.model);
+    const CacheLookup found = name ? look_up(*name) : CacheLookup();
+    if (!name || (!found.model.empty() && found.missing.empty())) {
+      resolve_model(model_.model);
+      return;
+    }
+    PullMeter meter([](const std::string& line) { log_info(line); }, false);
+    pull_model(*name, hub_settings(token_file_), meter.watch());
   }
 
   /// Lets what runs finish; a second signal, or the end of the patience, ends it with last words. Then nothing is worth
@@ -191,7 +209,7 @@ class Serve : public Command {
   ServerOptions server_;
   ServeFlags operation_;
   int port_ = 8111, context_ = 0, parallel_ = 4, cache_tokens_ = 0;
-  std::string alias_, key_file_, dialect_ = "auto";
+  std::string alias_, key_file_, token_file_, dialect_ = "auto";
   bool insecure_public_ = false;
   std::optional<MemoryPlan> memory_;
   int64_t created_ = static_cast<int64_t>(std::time(nullptr));

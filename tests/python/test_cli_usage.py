@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-COMMANDS = ["serve", "generate", "score", "tokenize", "detokenize", "render", "inspect", "bench", "perplexity"]
+COMMANDS = ["serve", "generate", "score", "tokenize", "detokenize", "render", "inspect", "bench", "perplexity",
+            "pull", "list", "rm"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
