@@ -1,195 +1,17 @@
-// A block's scale and minimum are chosen so that the squared error is small, not so that the extremes fit. Given the
-// codes, the best scale and minimum follow by least squares; so sixteen guesses at a time, one a vector lane, are
-// turned into codes and judged by what the squares then give, and the best is the middle of the next sixteen. Scales of
-// sub-blocks, whole numbers of a few bits themselves, are chosen last, again sixteen neighbours at a time.
-//
-// The loops are plain; they are compiled once for each width of vectors. Nothing in them depends on the width, and no
-// product is fused with a sum (-ffp-contract=off), so all of them give the same bytes.
+// Blocks from numbers: the fits of quantise_fit.h, then the whole numbers that groups inside a block are scaled by,
+// sixteen neighbours at a time, then the packing of each format (format_blocks.cpp defines it).
 #include "base/quantise.h"
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-
 #include "base/check.h"
+#include "base/quantise_fit.h"
 
 namespace lancet {
 namespace {
-
-constexpr int kLanes = 16;
-using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
-
-// Everything below is inlined into the functions that are compiled for one kind of vector each.
-#define LANCET_INLINE [[gnu::always_inline]] inline
-
-constexpr float kHuge = 3e38f;
-constexpr float kNothing = 1e-20f;  // magnitudes below are zero: no half-precision scale is that small
-constexpr float kMostHalf = 65504.0f;
-
-/// To the nearest whole number, halves to even; |x| < 2^22.
-LANCET_INLINE float nearest(float x) {
-  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: its last bit is worth 1
-  return (x + kShift) - kShift;
-}
-LANCET_INLINE float nearest(float x, float low, float high) {
-  x = x < low ? low : x;
-  return nearest(x > high ? high : x);
-}
-LANCET_INLINE void nearest(Lanes& x, float low, float high) {
-  constexpr float kShift = 12582912.0f;
-  x = x < low ? low - Lanes{} : x;
-  x = x > high ? high - Lanes{} : x;
-  x = (x + kShift) - kShift;
-}
-
-/// The number as half precision keeps it; finite.
-LANCET_INLINE uint16_t half_bits(float value) {
-  return f16_from_f32(std::fmin(std::fmax(value, -kMostHalf), kMostHalf));
-}
-LANCET_INLINE float as_half(float value) { return f32_from_f16(half_bits(value)); }
-LANCET_INLINE void put_half(float value, std::byte* to) {
-  const uint16_t bits = half_bits(value);
-  std::memcpy(to, &bits, sizeof bits);
-}
-
-LANCET_INLINE std::byte byte_of(int value) { return static_cast<std::byte>(value & 255); }
-
-/// The lane with the smallest number; NaN is never smallest.
-LANCET_INLINE int smallest(const Lanes& x) {
-  int at = 0;
-  float least = kHuge;
-  for (int i = 0; i < kLanes; i++) {
-    if (x[i] < least) least = x[i], at = i;
-  }
-  return at;
-}
-
-/// x = scale * code + low, code from 0 to top.
-struct Affine {
-  float scale, low;
-};
-
-/// What a guess comes to once its codes are known: the best scale and low for them, and the squared error.
-struct AffineGuesses {
-  Lanes inverse, low;  // before; low after as well
-  Lanes scale, error;  // after
-};
-
-template <int n>
-LANCET_INLINE void judge(const float* x, float sum, float squares, float top, bool low_is_negative, AffineGuesses& g) {
-  Lanes q{}, qq{}, xq{};
-  for (int i = 0; i < n; i++) {
-    Lanes code = (x[i] - g.low) * g.inverse;
-    nearest(code, 0.0f, top);
-    q += code;
-    qq += code * code;
-    xq += x[i] * code;
-  }
-  constexpr float kCount = n;
-  const Lanes determinant = kCount * qq - q * q;
-  const Lanes with_low = (kCount * xq - sum * q) / determinant, without = xq / qq;
-  const Lanes low = (qq * sum - q * xq) / determinant;
-  const auto fixed = low_is_negative ? low > 0.0f : low > kHuge;
-  g.low = fixed ? Lanes{} : low;
-  g.scale = fixed ? without : with_low;
-  g.error = squares + g.scale * (g.scale * qq - 2.0f * xq + 2.0f * g.low * q) + g.low * (kCount * g.low - 2.0f * sum);
-  g.error = g.scale > 0.0f ? g.error : kHuge - Lanes{};
-}
-
-template <int n>
-LANCET_INLINE Affine fit_affine(const float* x, float top, bool low_is_negative) {
-  float least = low_is_negative ? std::fmin(x[0], 0.0f) : x[0], most = x[0], sum = 0, squares = 0;
-  for (int i = 0; i < n; i++) {
-    least = x[i] < least ? x[i] : least;
-    most = x[i] > most ? x[i] : most;
-    sum += x[i];
-    squares += x[i] * x[i];
-  }
-  const float range = most - least;
-  if (!(range > kNothing) || !(range < kHuge)) return {0.0f, least};
-  Affine best{range / top, least};
-  AffineGuesses g;
-  for (int i = 0; i < kLanes; i++) {
-    constexpr float kFrom = -1.2f, kStep = 0.15f;  // codes that the range is stretched by
-    g.inverse[i] = (top + kFrom + kStep * static_cast<float>(i)) / range;
-    g.low[i] = least;
-  }
-  float error = kHuge;
-  for (int round = 0; round < 2; round++) {
-    judge<n>(x, sum, squares, top, low_is_negative, g);
-    const int at = smallest(g.error);
-    if (!(g.error[at] < error)) break;
-    error = g.error[at];
-    best = {g.scale[at], g.low[at]};
-    for (int i = 0; i < kLanes; i++) {                            // 4 x 4 around the best
-      constexpr float kStretch[4] = {-0.25f, 0.0f, 0.25f, 0.5f};  // codes at the upper end
-      const float shift = 0.2f * static_cast<float>(i % 4 - 1);   // codes at the lower end
-      g.inverse[i] = (1.0f + kStretch[i / 4] / top) / best.scale;
-      g.low[i] = best.low + shift * best.scale;
-      if (low_is_negative && g.low[i] > 0.0f) g.low[i] = 0.0f;
-    }
-  }
-  return best;
-}
-
-/// Squared errors if codes are chosen for these scales and lows.
-template <int n>
-LANCET_INLINE void errors_of(const float* x, const Lanes& scale, const Lanes& low, float first, float last,
-                             Lanes& error) {
-  const Lanes inverse = scale != 0.0f ? 1.0f / scale : Lanes{};
-  error = Lanes{};
-  for (int i = 0; i < n; i++) {
-    Lanes code = (x[i] - low) * inverse;
-    nearest(code, first, last);
-    const Lanes miss = (scale * code + low) - x[i];
-    error += miss * miss;
-  }
-}
-
-template <int n>
-LANCET_INLINE void codes_of(const float* x, float scale, float low, float first, float last, float* codes) {
-  const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-  for (int i = 0; i < n; i++) codes[i] = nearest((x[i] - low) * inverse, first, last);
-}
-
-/// x = scale * code, code from first to last (of which -first is the greater). Both signs of the scale are tried.
-template <int n>
-LANCET_INLINE float fit_symmetric(const float* x, float first, float last) {
-  float most = 0, squares = 0;
-  for (int i = 0; i < n; i++) {
-    const float size = std::fabs(x[i]);
-    most = size > most ? size : most;
-    squares += x[i] * x[i];
-  }
-  if (!(most > kNothing)) return 0.0f;
-  Lanes inverse, scale, error;
-  for (int i = 0; i < kLanes; i++) {
-    constexpr float kFrom = 0.9f, kStep = 0.18f;  // codes that the range is cut by
-    const float size = -first + kFrom - kStep * static_cast<float>(i / 2 + 1);
-    inverse[i] = (i % 2 == 0 ? -size : size) / most;
-  }
-  float best = most / first, least = kHuge;
-  for (int round = 0; round < 2; round++) {
-    Lanes qq{}, xq{};
-    for (int i = 0; i < n; i++) {
-      Lanes code = x[i] * inverse;
-      nearest(code, first, last);
-      qq += code * code;
-      xq += x[i] * code;
-    }
-    scale = xq / qq;
-    error = squares - scale * xq;
-    const int at = smallest(error);
-    if (!(error[at] < least)) break;
-    least = error[at];
-    best = scale[at];
-    for (int i = 0; i < kLanes; i++) inverse[i] = (1.0f + 0.008f * static_cast<float>(i - 7)) / best;
-  }
-  return best;
-}
+using namespace quantising;
 
 /// half scale; 32 signed bytes. The scale is the greatest magnitude / 127, as everybody's.
-LANCET_INLINE void encode_q8_0(const float* x, std::byte* to) {
+template <typename Weights>
+LANCET_INLINE void encode_q8_0(const float* x, Weights, std::byte* to) {
   using Codes = int8_t __attribute__((vector_size(kLanes)));
   Lanes halves[2], size{};
   std::memcpy(halves, x, sizeof halves);
@@ -209,72 +31,124 @@ LANCET_INLINE void encode_q8_0(const float* x, std::byte* to) {
   }
 }
 
+/// The low four bits of 32 codes.
 LANCET_INLINE void put_nibbles_of_32(const float* codes, std::byte* to) {
-  for (int i = 0; i < 16; i++) to[i] = byte_of(static_cast<int>(codes[i]) | static_cast<int>(codes[i + 16]) << 4);
+  for (int i = 0; i < 16; i++)
+    to[i] = byte_of((static_cast<int>(codes[i]) & 15) | (static_cast<int>(codes[i + 16]) & 15) << 4);
 }
 
-LANCET_INLINE void encode_q4_0(const float* x, std::byte* to) {
-  const float scale = as_half(fit_symmetric<32>(x, -8.0f, 7.0f));
-  float codes[32];
-  codes_of<32>(x, scale, 0.0f, -8.0f, 7.0f, codes);
-  for (float& code : codes) code += 8.0f;
+/// The fifth bits of 32 codes.
+LANCET_INLINE void put_fifths_of_32(const float* codes, std::byte* to) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; i++) bits |= (static_cast<uint32_t>(codes[i]) >> 4 & 1u) << i;
+  std::memcpy(to, &bits, sizeof bits);
+}
+
+/// half scale; codes from 0, of which the middle is zero. `size`: half of the number of codes.
+template <typename Weights>
+LANCET_INLINE void symmetric_of_32(const float* x, Weights weights, float size, float* codes, std::byte* to) {
+  const float scale = as_half(fit_symmetric<32>(x, weights, -size, size - 1.0f));
+  codes_of<32>(x, scale, 0.0f, -size, size - 1.0f, codes);
+  for (int i = 0; i < 32; i++) codes[i] += size;
   put_half(scale, to);
+}
+
+/// half scale, minimum; codes from 0 to top.
+template <typename Weights>
+LANCET_INLINE void affine_of_32(const float* x, Weights weights, float top, float* codes, std::byte* to) {
+  const Affine fit = fit_affine<32>(x, weights, top, false);
+  const float scale = as_half(fit.scale), low = as_half(fit.low);
+  codes_of<32>(x, scale, low, 0.0f, top, codes);
+  put_half(scale, to);
+  put_half(low, to + 2);
+}
+
+template <typename Weights>
+LANCET_INLINE void encode_q4_0(const float* x, Weights weights, std::byte* to) {
+  float codes[32];
+  symmetric_of_32(x, weights, 8.0f, codes, to);
   put_nibbles_of_32(codes, to + 2);
 }
 
-LANCET_INLINE void encode_q4_1(const float* x, std::byte* to) {
-  const Affine fit = fit_affine<32>(x, 15.0f, false);
-  const float scale = as_half(fit.scale), low = as_half(fit.low);
+template <typename Weights>
+LANCET_INLINE void encode_q4_1(const float* x, Weights weights, std::byte* to) {
   float codes[32];
-  codes_of<32>(x, scale, low, 0.0f, 15.0f, codes);
-  put_half(scale, to);
-  put_half(low, to + 2);
+  affine_of_32(x, weights, 15.0f, codes, to);
   put_nibbles_of_32(codes, to + 4);
 }
 
-/// The parts of a q4_k or q5_k block: x = scale * scales[j] * code - minimum * minima[j] in sub-block j.
+template <typename Weights>
+LANCET_INLINE void encode_q5_0(const float* x, Weights weights, std::byte* to) {
+  float codes[32];
+  symmetric_of_32(x, weights, 16.0f, codes, to);
+  put_fifths_of_32(codes, to + 2);
+  put_nibbles_of_32(codes, to + 6);
+}
+
+template <typename Weights>
+LANCET_INLINE void encode_q5_1(const float* x, Weights weights, std::byte* to) {
+  float codes[32];
+  affine_of_32(x, weights, 31.0f, codes, to);
+  put_fifths_of_32(codes, to + 4);
+  put_nibbles_of_32(codes, to + 8);
+}
+
+/// The parts of a q2_k, q4_k or q5_k block of 256: x = scale * scales[j] * code - minimum * minima[j] in group j.
+template <int groups>
 struct KBlock {
   float scale, minimum;
-  float scales[8], minima[8];  // 0 to 63
+  float scales[groups], minima[groups];  // whole numbers
   float codes[256];
   float error;
 };
 
-/// Chooses 6-bit scales and minima near the fits, then codes, for the scale and minimum of the block.
-LANCET_INLINE void choose_k(const float* x, const Affine* fits, float top, KBlock& block) {
+/// The codes' and the groups' scales' largest values.
+struct KRange {
+  float top, most;
+};
+
+/// Chooses the groups' scales and minima near the fits, then codes, for the scale and minimum of the block.
+template <int groups, typename Weights>
+LANCET_INLINE void choose_k(const float* x, Weights weights, const Affine* fits, KRange range, KBlock<groups>& block) {
+  constexpr int n = 256 / groups;
   block.error = 0;
-  for (int j = 0; j < 8; j++) {
-    const float middle = block.scale > 0 ? nearest(fits[j].scale / block.scale, 0.0f, 63.0f) : 0.0f;
-    const float lowest = block.minimum > 0 ? nearest(-fits[j].low / block.minimum, 0.0f, 63.0f) : 0.0f;
+  for (int j = 0; j < groups; j++) {
+    const float middle = block.scale > 0 ? nearest(fits[j].scale / block.scale, 0.0f, range.most) : 0.0f;
+    const float lowest = block.minimum > 0 ? nearest(-fits[j].low / block.minimum, 0.0f, range.most) : 0.0f;
     Lanes scales, minima, error;
     for (int i = 0; i < kLanes; i++) {
-      scales[i] = nearest(middle + static_cast<float>(i / 5 - 1), 0.0f, 63.0f);
-      minima[i] = nearest(lowest + static_cast<float>(i % 5 - 2), 0.0f, 63.0f);
+      scales[i] = nearest(middle + static_cast<float>(i / 5 - 1), 0.0f, range.most);
+      minima[i] = nearest(lowest + static_cast<float>(i % 5 - 2), 0.0f, range.most);
     }
-    errors_of<32>(x + 32 * j, block.scale * scales, -(block.minimum * minima), 0.0f, top, error);
+    errors_of<n>(x + n * j, weights + n * j, block.scale * scales, -(block.minimum * minima), 0.0f, range.top, error);
     const int at = smallest(error);
     block.scales[j] = scales[at];
     block.minima[j] = minima[at];
     block.error += error[at];
-    codes_of<32>(x + 32 * j, block.scale * scales[at], -(block.minimum * minima[at]), 0.0f, top, block.codes + 32 * j);
+    codes_of<n>(x + n * j, block.scale * scales[at], -(block.minimum * minima[at]), 0.0f, range.top,
+                block.codes + n * j);
   }
 }
 
 /// The block's scale and minimum that suit its codes best; false if there is no better than what it has.
-LANCET_INLINE bool refit_k(const float* x, KBlock& block) {
+template <int groups, typename Weights>
+LANCET_INLINE bool refit_k(const float* x, Weights weights, KBlock<groups>& block) {
+  constexpr int n = 256 / groups;
   float aa = 0, ab = 0, bb = 0, ax = 0, bx = 0;  // of a = scale code, b = -minimum
-  for (int j = 0; j < 8; j++) {
-    float q = 0, qq = 0, xq = 0, sum = 0;
-    for (int i = 32 * j; i < 32 * j + 32; i++) {
-      q += block.codes[i];
-      qq += block.codes[i] * block.codes[i];
-      xq += x[i] * block.codes[i];
-      sum += x[i];
+  for (int j = 0; j < groups; j++) {
+    float count = 0, q = 0, qq = 0, xq = 0, sum = 0;
+    for (int i = n * j; i < n * j + n; i++) {
+      const float weighted = weights[i] * block.codes[i];
+      count += weights[i];
+      q += weighted;
+      qq += weighted * block.codes[i];
+      xq += x[i] * weighted;
+      sum += weights[i] * x[i];
     }
     const float s = block.scales[j], m = block.minima[j];
     aa += s * s * qq;
     ab -= s * m * q;
-    bb += 32.0f * m * m;
+    bb += count * m * m;
     ax += s * xq;
     bx -= m * sum;
   }
@@ -287,25 +161,27 @@ LANCET_INLINE bool refit_k(const float* x, KBlock& block) {
   return true;
 }
 
-LANCET_INLINE void fit_k(const float* x, float top, KBlock& block) {
-  Affine fits[8];
+template <int groups, typename Weights>
+LANCET_INLINE void fit_k(const float* x, Weights weights, KRange range, KBlock<groups>& block) {
+  constexpr int n = 256 / groups;
+  Affine fits[groups];
   float scale = 0, minimum = 0;
-  for (int j = 0; j < 8; j++) {
-    fits[j] = fit_affine<32>(x + 32 * j, top, true);
+  for (int j = 0; j < groups; j++) {
+    fits[j] = fit_affine<n>(x + n * j, weights + n * j, range.top, true);
     scale = std::fmax(scale, fits[j].scale);
     minimum = std::fmax(minimum, -fits[j].low);
   }
-  block.scale = as_half(scale / 63.0f);
-  block.minimum = as_half(minimum / 63.0f);
-  choose_k(x, fits, top, block);
-  KBlock other = block;
-  if (!refit_k(x, other)) return;
-  choose_k(x, fits, top, other);
+  block.scale = as_half(scale / range.most);
+  block.minimum = as_half(minimum / range.most);
+  choose_k(x, weights, fits, range, block);
+  KBlock<groups> other = block;
+  if (!refit_k(x, weights, other)) return;
+  choose_k(x, weights, fits, range, other);
   if (other.error < block.error) block = other;
 }
 
 /// half scale, minimum; 12 bytes of packed scales and minima (format_blocks.cpp, scale_minimum).
-LANCET_INLINE void put_k_head(const KBlock& block, std::byte* to) {
+LANCET_INLINE void put_k_head(const KBlock<8>& block, std::byte* to) {
   put_half(block.scale, to);
   put_half(block.minimum, to + 2);
   int s[8], m[8];
@@ -317,7 +193,7 @@ LANCET_INLINE void put_k_head(const KBlock& block, std::byte* to) {
   }
 }
 
-LANCET_INLINE void put_k_nibbles(const KBlock& block, std::byte* to) {
+LANCET_INLINE void put_k_nibbles(const KBlock<8>& block, std::byte* to) {
   for (int pair = 0; pair < 4; pair++) {
     for (int i = 0; i < 32; i++) {
       const int low = static_cast<int>(block.codes[64 * pair + i]) & 15;
@@ -327,16 +203,18 @@ LANCET_INLINE void put_k_nibbles(const KBlock& block, std::byte* to) {
   }
 }
 
-LANCET_INLINE void encode_q4_k(const float* x, std::byte* to) {
-  KBlock block;
-  fit_k(x, 15.0f, block);
+template <typename Weights>
+LANCET_INLINE void encode_q4_k(const float* x, Weights weights, std::byte* to) {
+  KBlock<8> block;
+  fit_k(x, weights, {15.0f, 63.0f}, block);
   put_k_head(block, to);
   put_k_nibbles(block, to + 16);
 }
 
-LANCET_INLINE void encode_q5_k(const float* x, std::byte* to) {
-  KBlock block;
-  fit_k(x, 31.0f, block);
+template <typename Weights>
+LANCET_INLINE void encode_q5_k(const float* x, Weights weights, std::byte* to) {
+  KBlock<8> block;
+  fit_k(x, weights, {31.0f, 63.0f}, block);
   put_k_head(block, to);
   for (int i = 0; i < 32; i++) {
     int bits = 0;
@@ -346,27 +224,114 @@ LANCET_INLINE void encode_q5_k(const float* x, std::byte* to) {
   put_k_nibbles(block, to + 48);
 }
 
-/// 16 groups of 16: x = scale * scales[j] * code, code from -32 to 31, scales from -128 to 127.
-LANCET_INLINE void encode_q6_k(const float* x, std::byte* to) {
-  float fits[16], greatest = 0;
+/// Four planes of 2-bit codes in each 32 bytes.
+LANCET_INLINE void put_pairs(const float* codes, std::byte* to) {
+  for (int half = 0; half < 2; half++) {
+    for (int i = 0; i < 32; i++) {
+      int bits = 0;
+      for (int plane = 0; plane < 4; plane++)
+        bits |= (static_cast<int>(codes[128 * half + 32 * plane + i]) & 3) << (2 * plane);
+      to[32 * half + i] = byte_of(bits);
+    }
+  }
+}
+
+/// 16 bytes of 4-bit scales and minima; 64 bytes of pairs; half scale, minimum.
+template <typename Weights>
+LANCET_INLINE void encode_q2_k(const float* x, Weights weights, std::byte* to) {
+  KBlock<16> block;
+  fit_k(x, weights, {3.0f, 15.0f}, block);
+  for (int j = 0; j < 16; j++)
+    to[j] = byte_of(static_cast<int>(block.scales[j]) | static_cast<int>(block.minima[j]) << 4);
+  put_pairs(block.codes, to + 16);
+  put_half(block.scale, to + 80);
+  put_half(block.minimum, to + 82);
+}
+
+/// 16 groups of 16: x = scale * scales[j] * code, codes from -size to size - 1, scales from -most to most - 1.
+struct ScaledBlock {
+  float scale;
+  float scales[16];
+  float codes[256];
+  float error;
+};
+
+template <typename Weights>
+LANCET_INLINE void choose_scaled(const float* x, Weights weights, const float* fits, KRange range, ScaledBlock& block) {
+  block.error = 0;
   for (int j = 0; j < 16; j++) {
-    fits[j] = fit_symmetric<16>(x + 16 * j, -32.0f, 31.0f);
+    const float middle = block.scale != 0 ? nearest(fits[j] / block.scale, -range.most, range.most - 1.0f) : 0.0f;
+    Lanes scales, error;
+    for (int i = 0; i < kLanes; i++)
+      scales[i] = nearest(middle + static_cast<float>(i - 8), -range.most, range.most - 1.0f);
+    errors_of<16>(x + 16 * j, weights + 16 * j, block.scale * scales, Lanes{}, -range.top, range.top - 1.0f, error);
+    const int at = smallest(error);
+    block.scales[j] = scales[at];
+    block.error += error[at];
+    codes_of<16>(x + 16 * j, block.scale * scales[at], 0.0f, -range.top, range.top - 1.0f, block.codes + 16 * j);
+  }
+}
+
+template <typename Weights>
+LANCET_INLINE void fit_scaled(const float* x, Weights weights, KRange range, float* fits, ScaledBlock& block) {
+  float greatest = 0;
+  for (int j = 0; j < 16; j++) {
+    fits[j] = fit_symmetric<16>(x + 16 * j, weights + 16 * j, -range.top, range.top - 1.0f);
     greatest = std::fabs(fits[j]) > std::fabs(greatest) ? fits[j] : greatest;
   }
-  const float scale = as_half(greatest / -128.0f);
-  put_half(scale, to + 208);
-  int codes[256];
-  for (int j = 0; j < 16; j++) {
-    const float middle = scale != 0 ? nearest(fits[j] / scale, -128.0f, 127.0f) : 0.0f;
-    Lanes scales, error;
-    for (int i = 0; i < kLanes; i++) scales[i] = nearest(middle + static_cast<float>(i - 8), -128.0f, 127.0f);
-    errors_of<16>(x + 16 * j, scale * scales, Lanes{}, -32.0f, 31.0f, error);
-    const float chosen = scales[smallest(error)];
-    float group[16];
-    codes_of<16>(x + 16 * j, scale * chosen, 0.0f, -32.0f, 31.0f, group);
-    to[192 + j] = byte_of(static_cast<int>(chosen));
-    for (int i = 0; i < 16; i++) codes[16 * j + i] = static_cast<int>(group[i]) + 32;
+  block.scale = as_half(greatest / -range.most);
+  choose_scaled(x, weights, fits, range, block);
+}
+
+/// The block's scale that suits its codes best, if that is better than what it has.
+template <typename Weights>
+LANCET_INLINE void refit_scaled(const float* x, Weights weights, KRange range, const float* fits, ScaledBlock& block) {
+  float aa = 0, ax = 0;
+  for (int i = 0; i < 256; i++) {
+    const float code = block.scales[i / 16] * block.codes[i];
+    aa += weights[i] * code * code;
+    ax += weights[i] * code * x[i];
   }
+  if (!(aa > 0)) return;
+  ScaledBlock other = block;
+  other.scale = as_half(ax / aa);
+  choose_scaled(x, weights, fits, range, other);
+  if (other.error < block.error) block = other;
+}
+
+/// 32 bytes of third bits; 64 bytes of pairs; 16 scales of 6 bits in 12 bytes; half scale (format_blocks.cpp).
+template <typename Weights>
+LANCET_INLINE void encode_q3_k(const float* x, Weights weights, std::byte* to) {
+  ScaledBlock block;
+  float fits[16];
+  fit_scaled(x, weights, {4.0f, 32.0f}, fits, block);
+  refit_scaled(x, weights, {4.0f, 32.0f}, fits, block);
+  for (float& code : block.codes) code += 4.0f;
+  for (int i = 0; i < 32; i++) {
+    int bits = 0;
+    for (int plane = 0; plane < 8; plane++) bits |= (static_cast<int>(block.codes[32 * plane + i]) >> 2) << plane;
+    to[i] = byte_of(bits);
+  }
+  put_pairs(block.codes, to + 32);
+  int scales[16];
+  for (int j = 0; j < 16; j++) scales[j] = static_cast<int>(block.scales[j]) + 32;
+  for (int j = 0; j < 8; j++) to[96 + j] = byte_of((scales[j] & 15) | (scales[j + 8] & 15) << 4);
+  for (int j = 0; j < 4; j++) {
+    to[104 + j] =
+        byte_of(scales[j] >> 4 | scales[j + 4] >> 4 << 2 | scales[j + 8] >> 4 << 4 | scales[j + 12] >> 4 << 6);
+  }
+  put_half(block.scale, to + 108);
+}
+
+template <typename Weights>
+LANCET_INLINE void encode_q6_k(const float* x, Weights weights, std::byte* to) {
+  ScaledBlock block;
+  float fits[16];
+  fit_scaled(x, weights, {32.0f, 128.0f}, fits, block);
+  put_half(block.scale, to + 208);
+  for (int j = 0; j < 16; j++) to[192 + j] = byte_of(static_cast<int>(block.scales[j]));
+  int codes[256];
+  for (int i = 0; i < 256; i++) codes[i] = static_cast<int>(block.codes[i]) + 32;
   for (int half = 0; half < 2; half++) {
     const int* from = codes + 128 * half;
     for (int i = 0; i < 64; i++) to[64 * half + i] = byte_of((from[i] & 15) | (from[64 + i] & 15) << 4);
@@ -377,8 +342,8 @@ LANCET_INLINE void encode_q6_k(const float* x, std::byte* to) {
   }
 }
 
-template <void (*encode)(const float*, std::byte*), int values, int bytes>
-LANCET_INLINE void encode_blocks(const float* from, int64_t cols, std::byte* to) {
+template <typename Weights, void (*encode)(const float*, Weights, std::byte*), int values, int bytes>
+LANCET_INLINE void encode_blocks(const float* from, Weights weights, int64_t cols, std::byte* to) {
   for (int64_t at = 0; at < cols; at += values, to += bytes) {
     float x[values];
     for (int i = 0; i < values; i += kLanes) {
@@ -389,37 +354,50 @@ LANCET_INLINE void encode_blocks(const float* from, int64_t cols, std::byte* to)
       part = size > kHuge ? Lanes{} : part;
       std::memcpy(x + i, &part, sizeof part);
     }
-    encode(x, to);
+    encode(x, weights + static_cast<int>(at), to);
   }
 }
 
-LANCET_INLINE void encode_row(Format format, const float* values, int64_t cols, std::byte* to) {
+template <typename W>
+LANCET_INLINE void encode_weighted(Format format, const float* values, W weights, int64_t cols, std::byte* to) {
   switch (format) {
-    case Format::q4_0: return encode_blocks<encode_q4_0, 32, 18>(values, cols, to);
-    case Format::q4_1: return encode_blocks<encode_q4_1, 32, 20>(values, cols, to);
-    case Format::q8_0: return encode_blocks<encode_q8_0, 32, 34>(values, cols, to);
-    case Format::q4_k: return encode_blocks<encode_q4_k, 256, 144>(values, cols, to);
-    case Format::q5_k: return encode_blocks<encode_q5_k, 256, 176>(values, cols, to);
-    case Format::q6_k: return encode_blocks<encode_q6_k, 256, 210>(values, cols, to);
+    case Format::q4_0: return encode_blocks<W, encode_q4_0<W>, 32, 18>(values, weights, cols, to);
+    case Format::q4_1: return encode_blocks<W, encode_q4_1<W>, 32, 20>(values, weights, cols, to);
+    case Format::q5_0: return encode_blocks<W, encode_q5_0<W>, 32, 22>(values, weights, cols, to);
+    case Format::q5_1: return encode_blocks<W, encode_q5_1<W>, 32, 24>(values, weights, cols, to);
+    case Format::q8_0: return encode_blocks<W, encode_q8_0<W>, 32, 34>(values, weights, cols, to);
+    case Format::q2_k: return encode_blocks<W, encode_q2_k<W>, 256, 84>(values, weights, cols, to);
+    case Format::q3_k: return encode_blocks<W, encode_q3_k<W>, 256, 110>(values, weights, cols, to);
+    case Format::q4_k: return encode_blocks<W, encode_q4_k<W>, 256, 144>(values, weights, cols, to);
+    case Format::q5_k: return encode_blocks<W, encode_q5_k<W>, 256, 176>(values, weights, cols, to);
+    case Format::q6_k: return encode_blocks<W, encode_q6_k<W>, 256, 210>(values, weights, cols, to);
     default: CHECK(false);
   }
 }
 
-void encode_row_any(Format format, const float* values, int64_t cols, std::byte* to) {
-  encode_row(format, values, cols, to);
+/// `weights` may be null: all columns count alike.
+LANCET_INLINE void encode_row(Format format, const float* values, const float* weights, int64_t cols, std::byte* to) {
+  if (weights) return encode_weighted(format, values, ColumnWeights{weights}, cols, to);
+  encode_weighted(format, values, EqualWeights{}, cols, to);
+}
+
+void encode_row_any(Format format, const float* values, const float* weights, int64_t cols, std::byte* to) {
+  encode_row(format, values, weights, cols, to);
 }
 
 #if defined(__x86_64__)
-[[gnu::target("avx2")]] void encode_row_avx2(Format format, const float* values, int64_t cols, std::byte* to) {
-  encode_row(format, values, cols, to);
+[[gnu::target("avx2")]] void encode_row_avx2(Format format, const float* values, const float* weights, int64_t cols,
+                                             std::byte* to) {
+  encode_row(format, values, weights, cols, to);
 }
 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] void encode_row_avx512(Format format, const float* values,
-                                                                             int64_t cols, std::byte* to) {
-  encode_row(format, values, cols, to);
+                                                                             const float* weights, int64_t cols,
+                                                                             std::byte* to) {
+  encode_row(format, values, weights, cols, to);
 }
 #endif
 
-using EncodeRow = void (*)(Format, const float*, int64_t, std::byte*);
+using EncodeRow = void (*)(Format, const float*, const float*, int64_t, std::byte*);
 
 EncodeRow best_encoder() {
 #if defined(__x86_64__)
@@ -434,21 +412,13 @@ EncodeRow best_encoder() {
 }  // namespace
 
 bool can_quantise(Format format) {
-  switch (format) {
-    case Format::q4_0:
-    case Format::q4_1:
-    case Format::q8_0:
-    case Format::q4_k:
-    case Format::q5_k:
-    case Format::q6_k: return true;
-    default: return false;
-  }
+  return !format_info(format).floating && format != Format::iq4_nl && format != Format::iq4_xs;
 }
 
-void quantise_row(Format format, const float* values, int64_t cols, std::byte* to) {
+void quantise_row(Format format, const float* values, int64_t cols, std::byte* to, const float* weights) {
   CHECK(can_quantise(format) && cols % format_info(format).block_values == 0);
   static const EncodeRow encode = best_encoder();
-  encode(format, values, cols, to);
+  encode(format, values, weights, cols, to);
 }
 
 }  // namespace lancet

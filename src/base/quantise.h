@@ -15,7 +15,8 @@ inline constexpr int kQuantiserVersion = 1;
 bool can_quantise(Format);
 
 /// Encodes a row of `cols` numbers (a multiple of the format's block) into row_bytes(format, cols) bytes.
-/// Deterministic; any thread. Numbers that are not finite become 0.
-void quantise_row(Format, const float* values, int64_t cols, std::byte* to);
+/// `weights`, if not null: what a squared error in each column counts; finite, not negative. Deterministic; any thread.
+/// Numbers that are not finite become 0.
+void quantise_row(Format, const float* values, int64_t cols, std::byte* to, const float* weights = nullptr);
 
 }  // namespace lancet

@@ -13,7 +13,8 @@
 namespace lancet {
 namespace {
 
-constexpr Format kFormats[] = {Format::q4_0, Format::q4_1, Format::q8_0, Format::q4_k, Format::q5_k, Format::q6_k};
+constexpr Format kFormats[] = {Format::q4_0, Format::q4_1, Format::q5_0, Format::q5_1, Format::q8_0,
+                               Format::q2_k, Format::q3_k, Format::q4_k, Format::q5_k, Format::q6_k};
 constexpr int64_t kCols = 256;
 
 std::vector<std::byte> encoded(Format format, const std::vector<float>& values) {
@@ -54,11 +55,54 @@ TEST(Quantise, LosesNoMoreThanLlamaCpp) {
     Format format;
     double loss;
   };
-  constexpr Recorded kLlama[] = {{Format::q4_0, 0.085840}, {Format::q4_1, 0.078216}, {Format::q8_0, 0.005353},
-                                 {Format::q4_k, 0.071393}, {Format::q5_k, 0.036127}, {Format::q6_k, 0.017771}};
+  constexpr Recorded kLlama[] = {{Format::q4_0, 0.085840}, {Format::q4_1, 0.078216}, {Format::q5_0, 0.042630},
+                                 {Format::q5_1, 0.037793}, {Format::q8_0, 0.005353}, {Format::q2_k, 0.296851},
+                                 {Format::q3_k, 0.150863}, {Format::q4_k, 0.071393}, {Format::q5_k, 0.036127},
+                                 {Format::q6_k, 0.017771}};
   const std::vector<float> row = random_row(kCols * 512, 7);
   for (const auto& [format, theirs] : kLlama)
     EXPECT_LT(loss(row, round_trip(format, row)), theirs * 1.003) << format_name(format);
+}
+
+TEST(Quantise, WeightsOfOneChangeNothing) {
+  const std::vector<float> row = random_row(kCols * 16, 13), ones(row.size(), 1.0f);
+  for (const Format format : kFormats) {
+    std::vector<std::byte> weighted(encoded(format, row).size());
+    quantise_row(format, row.data(), static_cast<int64_t>(row.size()), weighted.data(), ones.data());
+    EXPECT_EQ(weighted, encoded(format, row)) << format_name(format);
+  }
+}
+
+TEST(Quantise, ColumnsThatCountMoreLoseLess) {
+  const std::vector<float> row = random_row(kCols * 64, 17);
+  std::vector<float> weights(row.size());
+  for (size_t i = 0; i < weights.size(); i++) weights[i] = i % 8 == 0 ? 100.0f : 1.0f;
+  const auto weighted_error = [&](const std::vector<float>& back) {
+    double sum = 0;
+    for (size_t i = 0; i < row.size(); i++)
+      sum += double{weights[i]} * (double{back[i]} - row[i]) * (double{back[i]} - row[i]);
+    return sum;
+  };
+  for (const Format format : kFormats) {
+    if (format == Format::q8_0) continue;  // its scale is the greatest magnitude's, whatever counts
+    std::vector<std::byte> bytes(encoded(format, row).size());
+    quantise_row(format, row.data(), static_cast<int64_t>(row.size()), bytes.data(), weights.data());
+    std::vector<float> back(row.size());
+    format_info(format).decode(bytes.data(), back.data(),
+                               static_cast<int64_t>(row.size()) / format_info(format).block_values);
+    EXPECT_LT(weighted_error(back), 0.85 * weighted_error(round_trip(format, row))) << format_name(format);
+  }
+}
+
+TEST(Quantise, WeightsOfNothingAreHarmless) {
+  const std::vector<float> row = random_row(kCols, 19), nothing(row.size(), 0.0f);
+  for (const Format format : kFormats) {
+    std::vector<std::byte> bytes(encoded(format, row).size());
+    quantise_row(format, row.data(), kCols, bytes.data(), nothing.data());
+    std::vector<float> back(row.size());
+    format_info(format).decode(bytes.data(), back.data(), kCols / format_info(format).block_values);
+    EXPECT_LT(loss(row, back), 0.7) << format_name(format);
+  }
 }
 
 TEST(Quantise, AnyScaleLosesTheSameShare) {
