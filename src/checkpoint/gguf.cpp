@@ -286,6 +286,12 @@ void check_fits(const Reader& reader, std::string_view what, uint64_t count, uin
 
 }  // namespace
 
+std::optional<uint32_t> gguf_type_number(Format format) {
+  for (const TensorType& type : kTensorTypes)
+    if (type.format == format) return type.number;
+  return std::nullopt;
+}
+
 bool has_gguf_magic(std::span<const std::byte> bytes) {
   return bytes.size() >= kMagic.size() && std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0;
 }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,8 @@ class GgufFile {
   uint32_t version() const { return version_; }
   std::vector<RawTensor>& tensors() { return tensors_; }
   const std::vector<RawTensor>& tensors() const { return tensors_; }
+  /// All metadata, sorted by key.
+  std::span<const GgufValue> values() const { return values_; }
 
   /// The values below: nothing if the key is absent, Error{bad_file} naming the key if it has another type. Integers
   /// of every width count as integers; a number may be an integer too, and an f32 is the shortest decimal that rounds
@@ -75,6 +78,9 @@ struct GgufModel {
 /// Opens a .gguf and, if it is part of a split, all others (by name: -00001-of-00003.gguf).
 /// Throws Error{not_found} naming a missing part and Error{bad_file} for parts that do not belong together.
 GgufModel open_gguf(const std::filesystem::path& path, Budget&);
+
+/// ggml's number of a format (enum ggml_type); nothing: GGUF has no such type.
+std::optional<uint32_t> gguf_type_number(Format);
 
 /// True if the bytes begin as a GGUF does.
 bool has_gguf_magic(std::span<const std::byte> bytes);

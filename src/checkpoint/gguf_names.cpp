@@ -41,19 +41,6 @@ std::string canonical_name(std::string_view name) {
   return {};
 }
 
-std::string spell_gguf_name(const std::string& canonical) {
-  for (const Pair& pair : kSingle) {
-    if (pair.ours == canonical) return fmt::format("{}.weight", pair.theirs);
-  }
-  const size_t first = canonical.find('.'), second = canonical.find('.', first + 1);
-  if (second == std::string::npos) return canonical;
-  for (const Pair& pair : kLayer) {
-    if (pair.ours != canonical.substr(second + 1)) continue;
-    return fmt::format("blk.{}.{}.weight", canonical.substr(first + 1, second - first - 1), pair.theirs);
-  }
-  return canonical;
-}
-
 /// Llama 3's frequency factors come as a tensor. All ones means none.
 void check_rope_factors(const RawTensor& tensor) {
   bool ones = tensor.format == Format::f32;
@@ -70,6 +57,19 @@ void check_rope_factors(const RawTensor& tensor) {
 }
 
 }  // namespace
+
+std::string spell_gguf_name(const std::string& canonical) {
+  for (const Pair& pair : kSingle) {
+    if (pair.ours == canonical) return fmt::format("{}.weight", pair.theirs);
+  }
+  const size_t first = canonical.find('.'), second = canonical.find('.', first + 1);
+  if (second == std::string::npos) return canonical;
+  for (const Pair& pair : kLayer) {
+    if (pair.ours != canonical.substr(second + 1)) continue;
+    return fmt::format("blk.{}.{}.weight", canonical.substr(first + 1, second - first - 1), pair.theirs);
+  }
+  return canonical;
+}
 
 GgufVocabularyFields read_gguf_vocabulary_fields(const GgufFile& file) {
   GgufVocabularyFields out;

@@ -13,6 +13,9 @@ namespace lancet {
 /// vocab_size.
 ModelConfig read_gguf_config(const GgufFile&);
 
+/// GGUF's name of a text tensor: "text.3.attention.q" -> "blk.3.attn_q.weight".
+std::string spell_gguf_name(const std::string& canonical);
+
 /// tokenizer.ggml.*, as views into the file. Throws Error{bad_file} if arrays do not fit together.
 GgufVocabularyFields read_gguf_vocabulary_fields(const GgufFile&);
 

@@ -45,6 +45,13 @@ const GgufPattern* find_gguf_pattern(std::string_view name) {
   return nullptr;
 }
 
+const GgufPattern* find_gguf_pattern(SplitPattern pattern, bool ignore_merges) {
+  for (const GgufPattern& row : kGgufPatterns) {
+    if (row.pattern == pattern && row.ignore_merges == ignore_merges) return &row;
+  }
+  return nullptr;
+}
+
 std::string gguf_pattern_names() {
   std::string names;
   for (const GgufPattern& row : kGgufPatterns) {

@@ -21,6 +21,8 @@ struct GgufPattern {
   bool add_bos;        // unless tokenizer.ggml.add_bos_token says otherwise
 };
 const GgufPattern* find_gguf_pattern(std::string_view name);
+/// The usual name of a pattern.
+const GgufPattern* find_gguf_pattern(SplitPattern, bool ignore_merges);
 /// All names, comma-separated, for messages.
 std::string gguf_pattern_names();
 
