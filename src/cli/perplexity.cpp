@@ -85,6 +85,7 @@ class Perplexity : public Command {
     flags.add("--reference-exact", reference_exact_,
               "run the reference (the model itself if none is named) in exact arithmetic");
     flags.add("--ctx", chunk_, "tokens of a chunk; the predictions in its second half count", 4, 1 << 20);
+    flags.add("--chunks", most_chunks_, "use at most so many chunks; 0: all", 0, INT32_MAX);
     flags.add("--tokens", most_, "use at most so many tokens of the text; 0: all", 0, INT32_MAX);
     flags.add("--json", json_, "print one JSON document");
     flags.example("lancet perplexity -m MODEL -f text.txt", "perplexity of the text");
@@ -103,12 +104,14 @@ class Perplexity : public Command {
     std::optional<ForwardRun> reference_forward;
     if (reference) reference_forward.emplace(*reference->model, 1, chunk_);
     const auto chunk = static_cast<size_t>(chunk_);
-    for (size_t begin = 0; begin + chunk <= ids.size(); begin += chunk, chunks_++) {
+    const size_t chunks =
+        most_chunks_ > 0 ? std::min(ids.size() / chunk, static_cast<size_t>(most_chunks_)) : ids.size() / chunk;
+    for (size_t begin = 0; begin < chunks * chunk; begin += chunk, chunks_++) {
       std::vector<TokenId> part(ids.begin() + static_cast<ptrdiff_t>(begin),
                                 ids.begin() + static_cast<ptrdiff_t>(begin + chunk));
       if (vocabulary.add_bos && vocabulary.bos) part[0] = *vocabulary.bos;
       see_chunk(part, forward, reference_forward ? &*reference_forward : nullptr);
-      if (!json_) report_progress(ids.size() / chunk);
+      if (!json_) report_progress(chunks);
     }
     std::sort(divergences_.begin(), divergences_.end());
     print(reference.has_value());
@@ -228,7 +231,7 @@ class Perplexity : public Command {
   ModelFlags model_;
   std::string file_, reference_;
   bool reference_exact_ = false, json_ = false;
-  int chunk_ = 512, most_ = 0, chunks_ = 0;
+  int chunk_ = 512, most_ = 0, most_chunks_ = 0, chunks_ = 0;
   Mean surprise_, reference_surprise_, divergence_, same_top_;  // surprise: -log p of the token that came, nats
   std::vector<double> divergences_;
 };

@@ -42,6 +42,13 @@ def test_perplexity_is_what_score_says_of_the_second_halves(lancet, tiny, text_f
     assert "kl" not in got
 
 
+def test_chunks_limit_the_text(lancet, tiny, text_file):
+    flags = ["-m", tiny / "fp8", "-f", text_file, "--ctx", 64]
+    got = lancet.json("perplexity", *flags, "--chunks", 2)
+    assert got["chunks"] == 2 and got == lancet.json("perplexity", *flags, "--tokens", 2 * 64)
+    assert lancet.json("perplexity", *flags, "--chunks", 10000) == lancet.json("perplexity", *flags)
+
+
 def test_divergence_from_another_model_is_the_sum_it_claims_to_be(lancet, tiny, text_file, tmp_path):
     model, other, flags = tiny / "gguf" / "tiny-Q8_0.gguf", tiny / "gguf" / "tiny-F32.gguf", ["--ctx", 32, "--tokens", 96]
     got = lancet.json("perplexity", "-m", model, "-f", text_file, *flags, "--exact", "--reference", other, "--reference-exact")
