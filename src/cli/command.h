@@ -41,5 +41,6 @@ std::unique_ptr<Command> make_perplexity();
 std::unique_ptr<Command> make_pull();
 std::unique_ptr<Command> make_list();
 std::unique_ptr<Command> make_rm();
+std::unique_ptr<Command> make_quantize();
 
 }  // namespace lancet

@@ -26,6 +26,7 @@ constexpr lancet::CommandRow kCommands[] = {
     {"inspect", "What a model's files say, with the origin of every value", lancet::make_inspect},
     {"bench", "Prompt and generation speed, with probes of the machine", lancet::make_bench},
     {"perplexity", "Perplexity of a text, and the divergence from a reference", lancet::make_perplexity},
+    {"quantize", "Write a model as a GGUF in another number format", lancet::make_quantize},
 };
 
 }  // namespace
