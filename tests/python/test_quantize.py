@@ -3,7 +3,9 @@
 The other reader is the PyPI package gguf. That llama.cpp loads the files and computes the same is measured by
 bench/compare_quantize.py.
 """
+import json
 import resource
+import shutil
 import subprocess
 
 import gguf
@@ -71,15 +73,26 @@ def test_a_gguf_keeps_its_metadata(lancet, source, tmp_path):
         assert facts[key] == before[key], key
 
 
-@pytest.mark.parametrize("model", ["fp8", "fp8-untied", "fp8-block", "native", "bf16"])
+def llama_of(tiny, folder):
+    """The tiny model as a Llama: the same tensors, another architecture, no scaling of positions."""
+    shutil.copytree(tiny / "fp8-textonly", folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["rope_parameters"]
+    config |= {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "rope_theta": 500.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("model", ["fp8", "fp8-untied", "fp8-block", "native", "bf16", "llama"])
 def test_every_container_computes_the_same_as_a_gguf(lancet, tiny, tmp_path, model):
-    lancet.json("quantize", tiny / model, "--to", "f32", "-o", tmp_path / "out.gguf")
+    source = llama_of(tiny, tmp_path / "llama") if model == "llama" else tiny / model
+    lancet.json("quantize", source, "--to", "f32", "-o", tmp_path / "out.gguf")
     ids = list(range(300, 400))
-    wanted = lancet.logits(tiny / model, ids, tmp_path / "a", "--exact")
+    wanted = lancet.logits(source, ids, tmp_path / "a", "--exact")
     got = lancet.logits(tmp_path / "out.gguf", ids, tmp_path / "b", "--exact")
     assert np.abs(got - wanted).max() < 2e-4 * np.abs(wanted).max()
     text = "Hello, world! 3.14159  naïve\n\nПривет"
-    assert lancet.json("tokenize", "-m", tmp_path / "out.gguf", stdin=text) == lancet.json("tokenize", "-m", tiny / model, stdin=text)
+    assert lancet.json("tokenize", "-m", tmp_path / "out.gguf", stdin=text) == lancet.json("tokenize", "-m", source, stdin=text)
 
 
 @pytest.mark.parametrize("name", ["q4_k_m", "q8_0", "bf16"])
@@ -150,6 +163,17 @@ def test_a_file_that_cannot_grow_leaves_nothing(lancet, source, tmp_path):
     done = subprocess.run([lancet.binary, "quantize", source, "--to", "f32", "-o", tmp_path / "out.gguf"], capture_output=True,
                           preexec_fn=limit, check=False, timeout=60)
     assert done.returncode == 1 and b"File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_leaves_nothing(lancet, smol_gguf, tmp_path):
+    process = subprocess.Popen([lancet.binary, "quantize", smol_gguf, "--to", "q2_k", "-o", tmp_path / "out.gguf", "--threads", "1"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and not any(tmp_path.iterdir()):
+        pass
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and b"interrupted, nothing is written" in said
     assert list(tmp_path.iterdir()) == []
 
 
