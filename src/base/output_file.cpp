@@ -36,23 +36,26 @@ bool is_there(const fs::path& path) {
 
 }  // namespace
 
+void OutputFile::check(const fs::path& path, Existing existing, uint64_t wanted_bytes) {
+  if (!path.has_filename()) throw Error(Fault::io, fmt::format("{}: names no file", quoted(path.string())));
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) throw Error(Fault::io, fmt::format("{}: is a folder", quoted(path.string())));
+  if (existing == Existing::refuse && is_there(path)) refuse_existing(path);
+  struct statvfs disk;
+  if (::statvfs(folder_of(path).c_str(), &disk) != 0) fail(path, "cannot be written", errno);
+  const uint64_t free_bytes = uint64_t{disk.f_bavail} * disk.f_frsize;
+  if (free_bytes >= wanted_bytes) return;
+  throw Error(Fault::io,
+              fmt::format("{}: needs {} bytes, the disk has {} free", quoted(path.string()), wanted_bytes, free_bytes));
+}
+
 OutputFile::OutputFile(fs::path path, Existing existing, uint64_t wanted_bytes)
     : path_(std::move(path)), existing_(existing) {
-  if (!path_.has_filename()) throw Error(Fault::io, fmt::format("{}: names no file", quoted(path_.string())));
-  std::error_code ignored;
-  if (fs::is_directory(path_, ignored)) throw Error(Fault::io, fmt::format("{}: is a folder", quoted(path_.string())));
-  if (existing_ == Existing::refuse && is_there(path_)) refuse_existing(path_);
+  check(path_, existing_, wanted_bytes);
   const fs::path folder = folder_of(path_);
-  struct statvfs disk;
-  if (::statvfs(folder.c_str(), &disk) != 0) fail("cannot be written", errno);
-  const uint64_t free_bytes = uint64_t{disk.f_bavail} * disk.f_frsize;
-  if (free_bytes < wanted_bytes) {
-    throw Error(Fault::io, fmt::format("{}: needs {} bytes, the disk has {} free", quoted(path_.string()), wanted_bytes,
-                                       free_bytes));
-  }
   std::string name = (folder / fmt::format(".{}.XXXXXX", path_.filename().string())).string();
   file_ = ::mkstemp(name.data());
-  if (file_ < 0) fail("cannot be written", errno);
+  if (file_ < 0) fail(path_, "cannot be written", errno);
   partial_ = name;
   // mkstemp makes it private; what the user gets is as readable as any new file.
   const mode_t mask = ::umask(0);
@@ -65,8 +68,8 @@ OutputFile::~OutputFile() {
   if (!partial_.empty()) ::unlink(partial_.c_str());
 }
 
-void OutputFile::fail(const char* what, int error) const {
-  throw Error(Fault::io, fmt::format("{}: {}: {}", quoted(path_.string()), what, std::strerror(error)));
+void OutputFile::fail(const fs::path& path, const char* what, int error) {
+  throw Error(Fault::io, fmt::format("{}: {}: {}", quoted(path.string()), what, std::strerror(error)));
 }
 
 void OutputFile::write(std::span<const std::byte> bytes) {
@@ -74,7 +77,7 @@ void OutputFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t done = ::write(file_, bytes.data(), std::min(bytes.size(), kWrite));
     if (done < 0 && errno == EINTR) continue;
-    if (done < 0) fail("cannot be written", errno);
+    if (done < 0) fail(path_, "cannot be written", errno);
     bytes = bytes.subspan(static_cast<size_t>(done));
     written_ += static_cast<uint64_t>(done);
   }
@@ -82,23 +85,23 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 
 void OutputFile::give_name() {
   if (existing_ == Existing::replace) {
-    if (::rename(partial_.c_str(), path_.c_str()) != 0) fail("cannot be renamed to", errno);
+    if (::rename(partial_.c_str(), path_.c_str()) != 0) fail(path_, "cannot be renamed to", errno);
     partial_.clear();
     return;
   }
   // A link fails where the name is taken, which a rename does not; file systems without links get the rename.
   if (::link(partial_.c_str(), path_.c_str()) == 0) return;  // the destructor takes the other name away
   if (errno == EEXIST || is_there(path_)) refuse_existing(path_);
-  if (::rename(partial_.c_str(), path_.c_str()) != 0) fail("cannot be renamed to", errno);
+  if (::rename(partial_.c_str(), path_.c_str()) != 0) fail(path_, "cannot be renamed to", errno);
   partial_.clear();
 }
 
 void OutputFile::commit() {
   CHECK(file_ >= 0);
-  if (::fsync(file_) != 0) fail("cannot be written", errno);
+  if (::fsync(file_) != 0) fail(path_, "cannot be written", errno);
   const int file = file_;
   file_ = -1;
-  if (::close(file) != 0) fail("cannot be written", errno);
+  if (::close(file) != 0) fail(path_, "cannot be written", errno);
   give_name();
   const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return;  // a folder that may be written but not read: the name is given, only not yet durable

@@ -14,8 +14,11 @@ class OutputFile {
  public:
   enum class Existing { refuse, replace };
 
-  /// Refuses at once what could not be finished: a folder that is not there or may not be written, fewer than
-  /// `wanted_bytes` bytes free, a file that exists unless it may be replaced.
+  /// Refuses what could not be finished: a folder that is not there, fewer than `wanted_bytes` bytes free, a file that
+  /// exists unless it may be replaced.
+  static void check(const std::filesystem::path& path, Existing existing, uint64_t wanted_bytes);
+
+  /// The same first.
   OutputFile(std::filesystem::path path, Existing existing, uint64_t wanted_bytes);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -27,7 +30,7 @@ class OutputFile {
   void commit();
 
  private:
-  [[noreturn]] void fail(const char* what, int error) const;
+  [[noreturn]] static void fail(const std::filesystem::path& path, const char* what, int error);
   void give_name();
 
   std::filesystem::path path_, partial_;

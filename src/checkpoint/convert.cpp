@@ -159,13 +159,22 @@ void refuse_own_file(const Checkpoint& checkpoint, const fs::path& out) {
   }
 }
 
+OutputFile::Existing existing_of(const Conversion& conversion) {
+  return conversion.replace ? OutputFile::Existing::replace : OutputFile::Existing::refuse;
+}
+
 }  // namespace
+
+void check_output(const Checkpoint& checkpoint, const Conversion& conversion) {
+  refuse_own_file(checkpoint, conversion.out);
+  OutputFile::check(conversion.out, existing_of(conversion), 0);
+}
 
 double ConvertedTensor::relative_rms() const { return squares > 0 ? std::sqrt(squared_error / squares) : 0; }
 
 Converted convert_to_gguf(const Checkpoint& checkpoint, const GgufMetadata& metadata, const Conversion& conversion,
                           ThreadPool& pool) {
-  refuse_own_file(checkpoint, conversion.out);
+  check_output(checkpoint, conversion);
   const TextConfig& text = checkpoint.config().text;
   const bool tied = checkpoint.find("text.output") == nullptr;
   const std::vector<const StoredTensor*> sources = text_tensors(checkpoint);
@@ -179,8 +188,7 @@ Converted convert_to_gguf(const Checkpoint& checkpoint, const GgufMetadata& meta
   }
   const std::vector<std::byte> header = gguf_header(metadata, table);
   out.bytes += header.size();
-  const auto existing = conversion.replace ? OutputFile::Existing::replace : OutputFile::Existing::refuse;
-  OutputFile file(conversion.out, existing, out.bytes);
+  OutputFile file(conversion.out, existing_of(conversion), out.bytes);
   file.write(header);
   for (size_t i = 0; i < table.size(); i++) {
     const StoredTensor& source = *sources[i];

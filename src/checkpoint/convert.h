@@ -16,7 +16,7 @@
 
 namespace lancet {
 
-/// What an error in each column of a matrix counts, by canonical name: mean squares of what it is multiplied with.
+/// What a squared error in each column of a matrix counts, by canonical name.
 using Importance = std::map<std::string, std::vector<float>>;
 
 struct Conversion {
@@ -43,6 +43,9 @@ struct Converted {
   std::vector<ConvertedTensor> tensors;  // in the order of the file
   uint64_t bytes = 0;                    // of the file
 };
+
+/// Throws what convert_to_gguf would throw before it writes, as far as that is known without looking at the tensors.
+void check_output(const Checkpoint&, const Conversion&);
 
 /// Writes the file; the same bytes for any number of threads. Tensors that have their format already are copied, not
 /// encoded again. Throws Error{io} with the reason and leaves nothing behind, Error{bad_request} if the output is one

@@ -1,5 +1,7 @@
 #include "cli/activation_recorder.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace lancet {
@@ -22,18 +24,22 @@ void ActivationRecorder::matmul(Matrix x, std::initializer_list<Product> product
   for (const Product& product : products) {
     const auto found = matrices_.find(product.weight.data);
     CHECK(found != matrices_.end());
-    found->second.rows += x.rows;
     for (size_t col = 0; col < sums.size(); col++) found->second.squares[col] += sums[col];
   }
   inner_->matmul(x, products);
 }
 
 Importance ActivationRecorder::importance() const {
+  // A column that the text did not use is used by another.
+  constexpr double kLeast = 1e-3;
   Importance out;
   for (const auto& [data, columns] : matrices_) {
-    if (columns.rows == 0) continue;
-    std::vector<float>& means = out[columns.name];
-    for (const double squares : columns.squares) means.push_back(static_cast<float>(squares / columns.rows));
+    double mean = 0;
+    for (const double squares : columns.squares) mean += squares / static_cast<double>(columns.squares.size());
+    if (!(mean > 0)) continue;
+    std::vector<float>& weights = out[columns.name];
+    for (const double squares : columns.squares)
+      weights.push_back(static_cast<float>(std::max(squares / mean, kLeast)));
   }
   return out;
 }

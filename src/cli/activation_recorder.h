@@ -17,7 +17,7 @@ class ActivationRecorder final : public Backend {
  public:
   explicit ActivationRecorder(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
 
-  /// Mean squares of the inputs, by the canonical name of the matrix. A tied head's are the embedding's.
+  /// Squares of the inputs of each matrix by column, over their mean. A tied head's are the embedding's.
   Importance importance() const;
 
   Weight place(const StoredTensor&, WeightUse) override;
@@ -50,7 +50,6 @@ class ActivationRecorder final : public Backend {
  private:
   struct Columns {
     std::string name;
-    double rows = 0;
     std::vector<double> squares;
   };
 

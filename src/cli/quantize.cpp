@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstdio>
 #include <map>
-#include <optional>
 
 #include <fmt/format.h>
 #include <boost/json/serialize.hpp>
@@ -21,9 +20,10 @@
 #include "cli/activation_recorder.h"
 #include "cli/command.h"
 #include "cli/forward.h"
-#include "cli/model_flags.h"
+#include "cli/memory_plan.h"
 #include "hub/cache.h"
 #include "model/model.h"
+#include "text/tokenizer.h"
 
 namespace lancet {
 namespace {
@@ -81,7 +81,7 @@ class Quantize : public Command {
     flags.example("lancet quantize MODEL --to q4_k_m -o model-q4_k_m.gguf", "4.5 to 6.6 bits a weight");
     flags.example("lancet quantize MODEL --to q4_k_m -o model.gguf --calibrate text.txt",
                   "less loss for the same bytes");
-    flags.example("lancet quantize MODEL --to bf16 -o model-bf16.gguf", "an FP8 or BF16 checkpoint without loss");
+    flags.example("lancet quantize MODEL --to bf16 -o model-bf16.gguf", "a BF16 checkpoint without loss");
   }
 
   int run() override {
@@ -89,21 +89,20 @@ class Quantize : public Command {
     CHECK(mix);
     const fs::path path = resolve_model(model_);
     const auto checkpoint = open_checkpoint(path);
-    std::optional<Importance> importance;
+    Conversion conversion{.mix = *mix, .out = out_, .replace = force_, .progress = [&](uint64_t done, uint64_t all) {
+                            report(done, all);
+                          }};
+    check_output(*checkpoint, conversion);  // before the work of calibrating
+    Importance importance;
     if (!text_.empty()) importance = calibrate(*checkpoint);
+    conversion.importance = &importance;
     GgufMetadata metadata = metadata_of(*checkpoint, path);
     metadata.add("general.file_type", mix->file_type);
     metadata.add("general.quantization_version", kBlocksVersion);
     std::signal(SIGINT, [](int) { stopped = 1; });
     std::signal(SIGTERM, [](int) { stopped = 1; });
     ThreadPool pool(threads_);
-    const Converted converted = convert_to_gguf(*checkpoint, metadata,
-                                                {.mix = *mix,
-                                                 .out = out_,
-                                                 .replace = force_,
-                                                 .importance = importance ? &*importance : nullptr,
-                                                 .progress = [&](uint64_t done, uint64_t all) { report(done, all); }},
-                                                pool);
+    const Converted converted = convert_to_gguf(*checkpoint, metadata, conversion, pool);
     json_ ? print_json(*checkpoint, *mix, converted) : print_text(*checkpoint, converted);
     return 0;
   }
@@ -125,7 +124,8 @@ class Quantize : public Command {
     ids.resize(std::min(ids.size(), static_cast<size_t>(most_)));
     if (ids.empty())
       throw Error(Fault::bad_request, fmt::format("{}: has no text to calibrate with", lancet::quoted(text_)));
-    ActivationRecorder recorder(make_cpu_backend({.threads = threads_, .packing = {}}));
+    const uint64_t available = available_memory(), memory = available > kMemoryReserve ? available - kMemoryReserve : 0;
+    ActivationRecorder recorder(make_cpu_backend({.threads = threads_, .packing = {.memory = memory}}));
     const auto model = load_model(checkpoint, recorder);
     const auto chunk = static_cast<size_t>(std::min(kCalibrationChunk, model->limits().context));
     ForwardRun forward(*model, 1, static_cast<int>(chunk));

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 COMMANDS = ["serve", "generate", "score", "tokenize", "detokenize", "render", "inspect", "bench", "perplexity",
-            "pull", "list", "rm"]
+            "pull", "list", "rm", "quantize"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

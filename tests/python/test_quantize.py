@@ -130,6 +130,8 @@ def test_an_existing_file_stays_unless_forced(lancet, source, tmp_path):
     out = tmp_path / "out.gguf"
     out.write_text("mine")
     assert "--force" in lancet.refuses("quantize", source, "--to", "q8_0", "-o", out)
+    # Before the work of calibrating, even before its text is read.
+    assert "--force" in lancet.refuses("quantize", source, "--to", "q8_0", "-o", out, "--calibrate", "missing.txt")
     assert out.read_text() == "mine"
     lancet.json("quantize", source, "--to", "q8_0", "-o", out, "--force")
     assert read(out)[0]["general.architecture"] == "mistral3"
