@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/sizes.h"
 #include "checkpoint/safetensors_names.h"
@@ -69,6 +70,19 @@ void put(RawTensor*& place, RawTensor& tensor) {
   place = &tensor;
 }
 
+void refuse_missing_scales(const std::map<std::string, Module>& modules) {
+  const RawTensor* first = nullptr;
+  int missing = 0;
+  for (const auto& [canonical, module] : modules) {
+    if (!module.weight || module.weight->format != Format::f8_e4m3 || module.scale) continue;
+    if (missing++ == 0) first = module.weight;
+  }
+  if (missing == 0) return;
+  fail(*first,
+       fmt::format("is F8_E4M3, and the file has no scale for it (weight_scale_inv, weight_scale or qscale_weight){}",
+                   missing > 1 ? fmt::format("; the scales of {} tensors are missing", missing) : ""));
+}
+
 ScaleGrid fold(const Module& module, const SafetensorsConfig& config) {
   RawTensor& weight = *module.weight;
   const bool fp8 = weight.format == Format::f8_e4m3;
@@ -77,8 +91,7 @@ ScaleGrid fold(const Module& module, const SafetensorsConfig& config) {
          fmt::format("is the scale of {}, which is {} and needs none", lancet::quoted(weight.name), weight.type));
   }
   if (!fp8) return {};
-  if (!module.scale)
-    fail(weight, "is F8_E4M3, and the file has no scale for it (weight_scale_inv, weight_scale or qscale_weight)");
+  CHECK(module.scale);  // refuse_missing_scales
   if (weight.shape.size() != 2) {
     fail(weight, fmt::format("is F8_E4M3 with the shape {}: wanted a matrix", shape_text(weight.shape)));
   }
@@ -141,6 +154,7 @@ SafetensorsWeights name_safetensors(std::vector<RawTensor> tensors, const Safete
       case Role::unknown: out.inventory.unknown.push_back(tensor.name); break;
     }
   }
+  refuse_missing_scales(modules);
   for (auto& [canonical, module] : modules) {
     if (!module.weight) fail(*module.scale, "is a scale, and the file has no weight that it belongs to");
     ScaleGrid scale = fold(module, config);

@@ -42,5 +42,6 @@ std::unique_ptr<Command> make_pull();
 std::unique_ptr<Command> make_list();
 std::unique_ptr<Command> make_rm();
 std::unique_ptr<Command> make_quantize();
+std::unique_ptr<Command> make_doctor();
 
 }  // namespace lancet

@@ -27,6 +27,7 @@ constexpr lancet::CommandRow kCommands[] = {
     {"bench", "Prompt and generation speed, with probes of the machine", lancet::make_bench},
     {"perplexity", "Perplexity of a text, and the divergence from a reference", lancet::make_perplexity},
     {"quantize", "Write a model as a GGUF in another number format", lancet::make_quantize},
+    {"doctor", "Is this machine, this file, this model all right: a verdict in words", lancet::make_doctor},
 };
 
 }  // namespace

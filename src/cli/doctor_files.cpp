@@ -1,0 +1,116 @@
+#include "cli/doctor_files.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "checkpoint/raw_tensor.h"
+
+namespace lancet {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kSection = "files";
+constexpr double kHashBytesPerSecond = 3e8;  // what a slow machine does, its disk included
+constexpr size_t kPiece = size_t{1} << 24;
+
+std::string digest_hex(const EVP_MD* algorithm, std::string_view head, std::span<const std::byte> bytes) {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int length = 0;
+  if (!context || EVP_DigestInit_ex(context.get(), algorithm, nullptr) != 1 ||
+      EVP_DigestUpdate(context.get(), head.data(), head.size()) != 1)
+    throw Error(Fault::internal, "OpenSSL cannot compute a hash");
+  for (size_t done = 0; done < bytes.size(); done += kPiece) {
+    const auto piece = bytes.subspan(done, std::min(kPiece, bytes.size() - done));
+    EVP_DigestUpdate(context.get(), piece.data(), piece.size());
+  }
+  EVP_DigestFinal_ex(context.get(), digest, &length);
+  std::string hex;
+  for (unsigned int i = 0; i < length; i++) hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
+bool is_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
+
+/// The hash that the hub's cache names a blob after: SHA-256 for large files, git's SHA-1 for small ones. Empty: the
+/// path is no link into such a cache.
+std::string hub_hash(const fs::path& path) {
+  std::error_code ignored;  // a path that cannot be resolved is no blob
+  const fs::path real = fs::weakly_canonical(path, ignored);
+  const std::string name = real.filename().string();
+  const bool hash = (name.size() == 64 || name.size() == 40) && is_hex(name);
+  return hash && real.parent_path().filename() == "blobs" ? name : "";
+}
+
+bool has_hash(std::span<const std::byte> bytes, const std::string& hash) {
+  if (hash.size() == 64) return sha256_hex(bytes) == hash;
+  return digest_hex(EVP_sha1(), fmt::format("blob {}", bytes.size()) + '\0', bytes) == hash;
+}
+
+bool belongs_to_model(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".json" || extension == ".jinja" || extension == ".safetensors" || extension == ".gguf";
+}
+
+std::vector<fs::path> model_files(const fs::path& model) {
+  std::vector<fs::path> files;
+  std::error_code ignored;  // what cannot be listed is told by whoever opens it
+  if (!fs::is_directory(model, ignored)) return {model};
+  for (const auto& entry : fs::directory_iterator(model, ignored))
+    if (belongs_to_model(entry.path())) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+struct Hashing {
+  int right = 0, untried = 0;
+};
+
+void examine(const fs::path& path, const Deadline& deadline, Hashing& hashing, Report& report) {
+  const std::string name = path.filename().string();
+  try {
+    const MappedFile file(path);
+    refuse_impostor(file.bytes(), name);
+    const std::string hash = hub_hash(path);
+    if (hash.empty()) return;
+    if (static_cast<double>(file.bytes().size()) / kHashBytesPerSecond > deadline.left() / 3) {
+      hashing.untried++;
+    } else if (has_hash(file.bytes(), hash)) {
+      hashing.right++;
+    } else {
+      report.problem(kSection, "hash-differs",
+                     fmt::format("{} is not what the hub sent: its content does not have the hash {}", name, hash),
+                     "delete the file and download it again");
+    }
+  } catch (const Error& error) {
+    report.problem(kSection, "not-a-model", error.message(), "delete the file and download it again");
+  }
+}
+
+}  // namespace
+
+std::string sha256_hex(std::span<const std::byte> bytes) { return digest_hex(EVP_sha256(), "", bytes); }
+
+void examine_files(const fs::path& model, const Deadline& deadline, Report& report) {
+  const int before = report.problems();
+  Hashing hashing;
+  const std::vector<fs::path> files = model_files(model);
+  for (const fs::path& path : files) examine(path, deadline, hashing, report);
+  if (report.problems() > before) return;
+  report.good(
+      kSection,
+      fmt::format("{} file{}, none empty, a git-LFS pointer or a web page{}", files.size(),
+                  files.size() == 1 ? "" : "s",
+                  hashing.right > 0 ? fmt::format("; {} with the content that the hub sent", hashing.right) : ""));
+  if (hashing.untried > 0)
+    report.note(kSection, fmt::format("{} files were not compared with the hub's hash: no time", hashing.untried));
+}
+
+}  // namespace lancet

@@ -1,0 +1,236 @@
+#include "cli/doctor_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "cli/doctor_sample.h"
+#include "cli/forward.h"
+#include "model/model.h"
+
+namespace lancet {
+namespace {
+
+constexpr std::string_view kSection = "model";
+// Perplexity of the sample: 10 to 30 for models of 0.1 to 10 billion weights; a model that knows only how often words
+// occur has several hundred.
+constexpr double kBadSurprise = 4.6;   // log(100)
+constexpr double kSameSurprise = 0.2;  // a change that helps less than this explains nothing
+constexpr double kNearUniform = 0.9;   // share of the logarithm of the vocabulary
+constexpr double kExplains = 0.5;      // share of what is wrong that a change of a single layer must explain
+constexpr double kArithmeticLimit = 0.25;
+constexpr double kComparedWork = 4e9;            // weights times tokens
+constexpr uint64_t kLargeModel = 1'000'000'000;  // weights; above, a shorter text is read
+
+std::vector<TokenId> sample_ids(const Tokenizer& tokenizer, size_t most) {
+  Budget budget("the sample text");
+  const Vocabulary& vocabulary = tokenizer.vocabulary();
+  std::vector<TokenId> ids;
+  if (vocabulary.bos) ids.push_back(*vocabulary.bos);
+  const std::string text = std::string(kSampleEnglish) + std::string(kSampleCode);
+  for (const TokenId id : tokenizer.encode(text, false, budget).ids)
+    if (ids.size() < most) ids.push_back(id);
+  return ids;
+}
+
+uint64_t weights_of(const Checkpoint& checkpoint) {
+  uint64_t count = 0;
+  for (const StoredTensor& tensor : checkpoint.tensors()) count += static_cast<uint64_t>(tensor.rows * tensor.cols);
+  return count;
+}
+
+/// No panels are kept: a model is read once or twice.
+BackendOptions once(bool exact) {
+  BackendOptions options{.kernels = exact ? "scalar" : "", .exact = exact};
+  options.packing.memory = 0;
+  return options;
+}
+
+void add_prediction(Reading& reading, std::span<const float> logits, TokenId next) {
+  const double maximum = *std::max_element(logits.begin(), logits.end());
+  double sum = 0, weighted = 0;
+  for (const float logit : logits) {
+    const double p = std::exp(logit - maximum);
+    sum += p;
+    weighted += p * (logit - maximum);
+  }
+  const double log_sum = std::log(sum);
+  reading.surprise += log_sum + maximum - logits[static_cast<size_t>(next)];
+  reading.entropy += log_sum - weighted / sum;
+}
+
+/// The change that makes the model predict best.
+struct Best {
+  const Hypothesis* hypothesis = nullptr;
+  double surprise = 0;
+  int tried = 0, untried = 0;
+};
+Best best_of(const Checkpoint& checkpoint, std::span<const Hypothesis> hypotheses, std::span<const TokenId> ids,
+             double surprise, const Deadline& deadline) {
+  Best best{.surprise = surprise};
+  double longest = 0;
+  for (const Hypothesis& hypothesis : hypotheses) {
+    AlteredCheckpoint altered(checkpoint);
+    const double before = deadline.left();
+    if (before < 2 * longest + 1) {
+      best.untried++;
+      continue;
+    }
+    if (!hypothesis.change(altered)) continue;
+    const Reading reading = read_text(altered, ids);
+    longest = std::max(longest, before - deadline.left());
+    best.tried++;
+    if (!reading.finite || reading.surprise > best.surprise - kSameSurprise) continue;
+    best.surprise = reading.surprise;
+    best.hypothesis = &hypothesis;
+  }
+  return best;
+}
+
+void report_cause(const Best& best, double surprise, Report& report) {
+  report.problem(kSection, best.hypothesis->cause,
+                 fmt::format("{}: the perplexity of the sample text falls from {:.4g} to {:.4g} without that",
+                             best.hypothesis->text, std::exp(surprise), std::exp(best.surprise)),
+                 best.hypothesis->advice);
+}
+
+/// Nothing that was tried explains it.
+void report_noise(const Reading& reading, double uniform, ModelSigns signs, int untried, Report& report) {
+  const std::string how = reading.entropy > kNearUniform * uniform ? "its predictions are as good as random"
+                                                                   : "it is sure of the wrong words";
+  if (signs.coherent) {
+    report.problem(
+        kSection, "text-is-noise",
+        fmt::format("the output will be noise: the sample text has perplexity {:.4g}, and {}{}",
+                    std::exp(reading.surprise), how,
+                    untried > 0 ? fmt::format("; {} possible causes were not tried for lack of time", untried) : ""),
+        "download the model again, or take another conversion of it");
+  } else {
+    report.problem(kSection, "vocabulary-mismatch",
+                   fmt::format("the output will be noise (perplexity {:.4g}): the rows of the embedding and the tokens "
+                               "do not belong together, as with another model's tokenizer or shuffled rows",
+                               std::exp(reading.surprise)),
+                   "take tokenizer and weights from the same repository and revision");
+  }
+}
+
+bool explained_already(const Report& report) {
+  return std::any_of(report.findings().begin(), report.findings().end(), [](const Finding& finding) {
+    return finding.outcome == Outcome::problem && (finding.section == "weights" || finding.section == "configuration");
+  });
+}
+
+}  // namespace
+
+Reading read_text(const Checkpoint& checkpoint, std::span<const TokenId> ids) {
+  const auto backend = make_cpu_backend(once(false));
+  const auto model = load_model(checkpoint, *backend);
+  ForwardRun forward(*model, 1, static_cast<int>(ids.size()));
+  Reading reading;
+  size_t count = 0;
+  forward.append(0, ids, true, [&](int position, std::span<const float> logits) {
+    const auto next = static_cast<size_t>(position) + 1;
+    if (next >= ids.size()) return;
+    count++;
+    add_prediction(reading, logits, ids[next]);
+  });
+  reading.surprise /= static_cast<double>(std::max<size_t>(count, 1));
+  reading.entropy /= static_cast<double>(std::max<size_t>(count, 1));
+  reading.finite = std::isfinite(reading.surprise) && std::isfinite(reading.entropy);
+  return reading;
+}
+
+std::string step_name(int step) {
+  return fmt::format("layer {}, {}", step / 2, step % 2 ? "feed-forward" : "attention");
+}
+
+std::optional<StreamDifference> first_difference(std::span<const StreamStep> reference, std::span<const StreamStep> run,
+                                                 double limit, StreamDifference& worst) {
+  std::optional<StreamDifference> first;
+  for (size_t i = 0; i < std::min(reference.size(), run.size()); i++) {
+    double difference = 0, size = 0;
+    for (size_t j = 0; j < std::min(reference[i].added.size(), run[i].added.size()); j++) {
+      const double wanted = reference[i].added[j], off = run[i].added[j] - wanted;
+      difference += off * off;
+      size += wanted * wanted;
+    }
+    const double relative = std::isfinite(difference) ? std::sqrt(difference / std::max(size, 1e-30))
+                                                      : std::numeric_limits<double>::infinity();
+    const StreamDifference here{static_cast<int>(i), relative};
+    if (relative > worst.relative) worst = here;
+    if (!first && relative > limit) first = here;
+  }
+  return first;
+}
+
+void compare_arithmetic(const Checkpoint& checkpoint, std::span<const TokenId> ids, Report& report) {
+  const double most = kComparedWork / static_cast<double>(weights_of(checkpoint));
+  ids = ids.first(std::min(ids.size(), static_cast<size_t>(std::clamp(most, 4.0, 24.0))));
+  const auto run = [&](bool exact, const std::vector<StreamStep>* reference) {
+    const auto backend = make_cpu_backend(once(exact));
+    WatchedBackend watched(*backend, reference);
+    const auto model = load_model(checkpoint, watched);
+    ForwardRun(*model, 1, static_cast<int>(ids.size())).append(0, ids, false, [](int, std::span<const float>) {});
+    return watched.steps();
+  };
+  const std::vector<StreamStep> reference = run(true, nullptr);
+  for (size_t i = 0; i < reference.size(); i++) {
+    const auto& stream = reference[i].stream;
+    if (std::all_of(stream.begin(), stream.end(), [](float x) { return std::isfinite(x); })) continue;
+    return report.problem(
+        kSection, "not-finite-result",
+        fmt::format("the first number that is not finite comes out of {}", step_name(static_cast<int>(i))),
+        "download the model again: its weights are damaged");
+  }
+  StreamDifference worst;
+  if (const auto first = first_difference(reference, run(false, &reference), kArithmeticLimit, worst)) {
+    return report.problem(kSection, "arithmetic-differs",
+                          fmt::format("the fast arithmetic differs from its definition by {:.0f} %, first in {}",
+                                      100 * first->relative, step_name(first->step)),
+                          "serve with `--kernels scalar` or `--exact`, and report this: it is a fault of Lancet or of "
+                          "this CPU");
+  }
+  report.good(kSection, fmt::format("the fast arithmetic agrees with its definition in all {} half layers, within "
+                                    "{:.1f} % ({})",
+                                    reference.size(), 100 * worst.relative, step_name(worst.step)));
+}
+
+void examine_predictions(const Checkpoint& checkpoint, const Tokenizer& tokenizer, ModelSigns signs,
+                         const Deadline& deadline, Report& report) {
+  const auto ids = sample_ids(tokenizer, weights_of(checkpoint) > kLargeModel ? 64 : 256);
+  compare_arithmetic(checkpoint, ids, report);
+  const Reading reading = read_text(checkpoint, ids);
+  if (!reading.finite) {
+    if (!report.has("not-finite-result"))
+      report.problem(kSection, "not-finite-result", "the model's predictions are not finite numbers",
+                     "download the model again: its weights are damaged");
+    return;
+  }
+  const double uniform = std::log(static_cast<double>(tokenizer.size()));
+  const std::string found = fmt::format("the sample text has perplexity {:.4g} (no knowledge at all: {})",
+                                        std::exp(reading.surprise), tokenizer.size());
+  if (!signs.trained)
+    return report.note(kSection, found +
+                                     "; its weights look like random numbers, so its text is noise, as of an "
+                                     "untrained model: it computes what its files say");
+  const bool bad = reading.surprise > kBadSurprise;
+  const auto hypotheses = whole_model_hypotheses(checkpoint);
+  Best best = best_of(checkpoint, hypotheses, ids, reading.surprise, deadline);
+  if (best.hypothesis) return report_cause(best, reading.surprise, report);
+  if (!bad) {
+    return report.good(kSection,
+                       fmt::format("{}; none of {} other readings of the files does better{}", found, best.tried,
+                                   best.untried ? fmt::format(" ({} not tried: no time)", best.untried) : ""));
+  }
+  if (explained_already(report)) return report.note(kSection, found);
+  const int untried = best.untried;
+  const auto single = single_layer_hypotheses(checkpoint);
+  best = signs.coherent ? best_of(checkpoint, single, ids, reading.surprise, deadline) : Best{};
+  if (best.hypothesis && reading.surprise - best.surprise > kExplains * (reading.surprise - kBadSurprise))
+    return report_cause(best, reading.surprise, report);
+  report_noise(reading, uniform, signs, untried + best.untried, report);
+}
+
+}  // namespace lancet

@@ -1,0 +1,115 @@
+#include "cli/doctor_weights.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace lancet {
+namespace {
+
+constexpr std::string_view kSection = "weights";
+constexpr uint64_t kMostNumbers = 5'000'000'000;  // some 10 s on two cores; more are sampled
+constexpr uint64_t kSmallTensor = 1 << 14;        // numbers; all norms of all layers are a few hundred thousand
+
+struct Explanation {
+  std::string_view cause, what, advice;
+};
+constexpr std::string_view kDownload = "download the file again";
+constexpr std::string_view kConvert = "take the model as published, or another conversion of it";
+constexpr Explanation kExplanations[] = {
+    {"not-finite", "hold numbers that are NaN or infinite: the file is damaged, the output will be noise", kDownload},
+    {"all-zero", "are all zero: a download that broke off or a failed conversion", kDownload},
+    {"zero-rows", "have many rows of zeros: a download that broke off or a failed conversion", kDownload},
+    {"scale-one", "have 8-bit codes with a scale of 1: their scales are missing, the output will be noise", kConvert},
+    {"scale-inverted", "have inverted scales: the output will be noise", kConvert},
+    {"scale-lost", "are far too large: codes whose scales were left out in a conversion, the output will be noise",
+     kConvert},
+    {"size-outlier",
+     "are several times as large or small as in the layers beside: a scale is wrong or a tensor is "
+     "another's",
+     kConvert},
+    {"transposed", "are transposed: the output will be noise", kConvert},
+    {"keys-and-values-swapped", "have the place of v (attention.k and attention.v are exchanged)", kConvert},
+};
+
+void report_suspicion(const Suspicion& suspicion, Report& report) {
+  for (const Explanation& explanation : kExplanations) {
+    if (explanation.cause != suspicion.cause) continue;
+    const size_t count = suspicion.tensors.size();
+    report.problem(kSection, suspicion.cause,
+                   fmt::format("{} tensor{} {}; {}{}: {}", count, count == 1 ? "" : "s", explanation.what,
+                               count == 1 ? "" : "the first is ", suspicion.tensors.front(), suspicion.detail),
+                   std::string(explanation.advice));
+  }
+}
+
+void report_all(const std::vector<Suspicion>& found, Report& report) {
+  for (const Suspicion& suspicion : found) report_suspicion(suspicion, report);
+}
+
+void examine_config(const ModelConfig& config, Report& report) {
+  constexpr const char* kAdvice = "take the configuration from the model's own repository";
+  const TextConfig& text = config.text;
+  if (text.norm_epsilon > 1e-4 || text.norm_epsilon < 1e-12)
+    report.problem("configuration", "norm-epsilon",
+                   fmt::format("the norms' epsilon is {:g}; models have 1e-6 or 1e-5", text.norm_epsilon), kAdvice);
+  if (text.rope.theta < 1000 || text.rope.theta > 1e11)
+    report.problem("configuration", "rope-theta",
+                   fmt::format("rope theta is {:g}; models have 1e4 to 1e9", text.rope.theta), kAdvice);
+  for (const std::string& note : config.notes) {
+    // A flag that contradicts the files (checkpoint/open.cpp).
+    if (note.find("the file has none: the embedding is used") != std::string::npos)
+      report.problem("configuration", "head-missing", note,
+                     "download the weights again: the tensor of the output head is missing");
+    else if (note.find("all zero") != std::string::npos)
+      report.problem("files", "zero-tail", note, "download the file again");
+    else
+      report.note("configuration", note);
+  }
+}
+
+void examine_layers(std::span<const TensorStats> all, const TextConfig& text, Report& report) {
+  if (const auto found = find_transposed(all, text.layers)) report_suspicion(*found, report);
+  if (const auto found = find_swapped_keys(all, text)) report_suspicion(*found, report);
+  const LayerSwap swap = best_layer_swap(all, text.layers);
+  if (swap.gain > kLayerSwapGain)
+    report.problem(
+        kSection, "layers-swapped",
+        fmt::format("layers {} and {} are exchanged: their norms fit each other's place", swap.first, swap.second),
+        std::string(kConvert));
+}
+
+}  // namespace
+
+void examine_cheaply(const Checkpoint& checkpoint, Report& report) {
+  examine_config(checkpoint.config(), report);
+  std::vector<StoredTensor> small;
+  for (const StoredTensor& tensor : checkpoint.tensors())
+    if (static_cast<uint64_t>(tensor.rows * tensor.cols) <= kSmallTensor) small.push_back(tensor);
+  ThreadPool alone(1);
+  report_all(find_damage(measure_tensors(small, 1, alone)), report);
+}
+
+std::vector<TensorStats> examine_weights(const Checkpoint& checkpoint, Report& report) {
+  uint64_t numbers = 0;
+  for (const StoredTensor& tensor : checkpoint.tensors()) numbers += static_cast<uint64_t>(tensor.rows * tensor.cols);
+  const auto row_step = static_cast<int64_t>(numbers / kMostNumbers + 1);
+  ThreadPool pool(0);
+  const int before = report.problems();
+  std::vector<TensorStats> all = measure_tensors(checkpoint.tensors(), row_step, pool);
+  const TextConfig& text = checkpoint.config().text;
+  report_all(find_damage(all), report);
+  report_all(find_wrong_scales(all), report);
+  if (report.problems() == before) {  // what is damaged is an outlier as well
+    report_all(find_outliers(all, text.layers), report);
+    if (row_dispersion(all) > kTrainedDispersion) examine_layers(all, text, report);
+  }
+  if (report.problems() == before)
+    report.good(kSection, fmt::format("{} tensors, {:.4g} numbers: finite, no tensor zero, scales and sizes as usual",
+                                      all.size(), static_cast<double>(numbers)));
+  if (row_step > 1) report.note(kSection, fmt::format("one row in {} was read, for lack of time", row_step));
+  return all;
+}
+
+}  // namespace lancet

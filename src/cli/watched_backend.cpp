@@ -1,0 +1,22 @@
+#include "cli/watched_backend.h"
+
+#include <algorithm>
+
+namespace lancet {
+
+void WatchedBackend::add(Matrix x, Matrix y) {
+  const auto copy = [&](Matrix matrix) {
+    const auto values = worker_.read(matrix);
+    return std::vector<float>(values.begin(), values.end());
+  };
+  StreamStep step{.added = copy(y), .stream = {}};
+  worker_.add(x, y);
+  step.stream = copy(x);
+  if (reference_ && steps_.size() < reference_->size()) {
+    const std::vector<float>& wanted = (*reference_)[steps_.size()].stream;
+    if (wanted.size() == step.stream.size()) std::copy(wanted.begin(), wanted.end(), x.data);
+  }
+  steps_.push_back(std::move(step));
+}
+
+}  // namespace lancet
