@@ -50,20 +50,24 @@ void add_rope(std::vector<Hypothesis>& out, const TextConfig& text) {
   if (text.rope.kind == RopeConfig::Kind::yarn && text.rope.factor > 1)
     out.push_back(
         {"yarn", fmt::format("yarn stretches positions by {:g}, and the weights know nothing of it", text.rope.factor),
-         kConfig, [](AlteredCheckpoint& model) {
+         kConfig,
+         [](AlteredCheckpoint& model) {
            model.config_to_change().text.rope.kind = RopeConfig::Kind::plain;
            return true;
-         }});
+         },
+         true});
   for (const double theta : {1e4, 1e5, 5e5, 1e6, 1e7, 1e8, 1e9}) {
     const double ratio = theta / text.rope.theta;
     if (ratio > 0.5 && ratio < 2) continue;
     out.push_back(
         {"rope-theta",
          fmt::format("rope theta is {:g}, and the weights were trained with about {:g}", text.rope.theta, theta),
-         kConfig, [theta](AlteredCheckpoint& model) {
+         kConfig,
+         [theta](AlteredCheckpoint& model) {
            model.config_to_change().text.rope.theta = theta;
            return true;
-         }});
+         },
+         ratio > 0.009 && ratio < 110});
   }
 }
 

@@ -17,6 +17,7 @@ constexpr std::string_view kSection = "model";
 // Perplexity of the sample: 10 to 30 for models of 0.1 to 10 billion weights; a model that knows only how often words
 // occur has several hundred.
 constexpr double kBadSurprise = 4.6;   // log(100)
+constexpr double kGoodSurprise = 3.7;  // log(40): a change that brings it there is the cause
 constexpr double kSameSurprise = 0.2;  // a change that helps less than this explains nothing
 constexpr double kNearUniform = 0.9;   // share of the logarithm of the vocabulary
 constexpr double kExplains = 0.5;      // share of what is wrong that a change of a single layer must explain
@@ -74,6 +75,7 @@ Best best_of(const Checkpoint& checkpoint, std::span<const Hypothesis> hypothese
   for (const Hypothesis& hypothesis : hypotheses) {
     AlteredCheckpoint altered(checkpoint);
     const double before = deadline.left();
+    if (best.surprise < kGoodSurprise && best.hypothesis) break;
     if (before < 2 * longest + 1) {
       best.untried++;
       continue;
@@ -97,23 +99,23 @@ void report_cause(const Best& best, double surprise, Report& report) {
 }
 
 /// Nothing that was tried explains it.
-void report_noise(const Reading& reading, double uniform, ModelSigns signs, int untried, Report& report) {
-  const std::string how = reading.entropy > kNearUniform * uniform ? "its predictions are as good as random"
-                                                                   : "it is sure of the wrong words";
-  if (signs.coherent) {
-    report.problem(
-        kSection, "text-is-noise",
-        fmt::format("the output will be noise: the sample text has perplexity {:.4g}, and {}{}",
-                    std::exp(reading.surprise), how,
-                    untried > 0 ? fmt::format("; {} possible causes were not tried for lack of time", untried) : ""),
-        "download the model again, or take another conversion of it");
-  } else {
-    report.problem(kSection, "vocabulary-mismatch",
-                   fmt::format("the output will be noise (perplexity {:.4g}): the rows of the embedding and the tokens "
-                               "do not belong together, as with another model's tokenizer or shuffled rows",
-                               std::exp(reading.surprise)),
-                   "take tokenizer and weights from the same repository and revision");
-  }
+void report_noise(const Reading& reading, double uniform, int untried, Report& report) {
+  const bool random = reading.entropy > kNearUniform * uniform;
+  report.problem(
+      kSection, "text-is-noise",
+      fmt::format("the output will be noise: the sample text has perplexity {:.4g}, and the model {}{}",
+                  std::exp(reading.surprise), random ? "finds all words equally likely" : "is sure of the wrong words",
+                  untried > 0 ? fmt::format("; {} possible causes were not tried for lack of time", untried) : ""),
+      "download the model again, or take another conversion of it");
+}
+
+void report_mismatch(const Reading& reading, Report& report) {
+  report.problem(
+      kSection, "vocabulary-mismatch",
+      fmt::format("the output will be noise (perplexity {:.4g}): the rows of the embedding and the tokens do "
+                  "not belong together, as with another model's tokenizer or shuffled rows",
+                  std::exp(reading.surprise)),
+      "take tokenizer and weights from the same repository and revision");
 }
 
 bool explained_already(const Report& report) {
@@ -216,21 +218,22 @@ void examine_predictions(const Checkpoint& checkpoint, const Tokenizer& tokenize
                                      "; its weights look like random numbers, so its text is noise, as of an "
                                      "untrained model: it computes what its files say");
   const bool bad = reading.surprise > kBadSurprise;
-  const auto hypotheses = whole_model_hypotheses(checkpoint);
+  if (bad && explained_already(report)) return report.note(kSection, found);
+  if (bad && !signs.coherent) return report_mismatch(reading, report);
+  std::vector<Hypothesis> hypotheses = whole_model_hypotheses(checkpoint);
+  if (!bad) std::erase_if(hypotheses, [](const Hypothesis& hypothesis) { return !hypothesis.subtle; });
   Best best = best_of(checkpoint, hypotheses, ids, reading.surprise, deadline);
   if (best.hypothesis) return report_cause(best, reading.surprise, report);
-  if (!bad) {
+  if (!bad)
     return report.good(kSection,
                        fmt::format("{}; none of {} other readings of the files does better{}", found, best.tried,
                                    best.untried ? fmt::format(" ({} not tried: no time)", best.untried) : ""));
-  }
-  if (explained_already(report)) return report.note(kSection, found);
   const int untried = best.untried;
-  const auto single = single_layer_hypotheses(checkpoint);
-  best = signs.coherent ? best_of(checkpoint, single, ids, reading.surprise, deadline) : Best{};
+  const std::vector<Hypothesis> single = single_layer_hypotheses(checkpoint);
+  best = best_of(checkpoint, single, ids, reading.surprise, deadline);
   if (best.hypothesis && reading.surprise - best.surprise > kExplains * (reading.surprise - kBadSurprise))
     return report_cause(best, reading.surprise, report);
-  report_noise(reading, uniform, signs, untried + best.untried, report);
+  report_noise(reading, uniform, untried + best.untried, report);
 }
 
 }  // namespace lancet

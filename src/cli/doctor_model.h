@@ -30,6 +30,7 @@ struct Hypothesis {
   std::string text;   // one sentence, true if the change helps
   std::string advice;
   std::function<bool(AlteredCheckpoint&)> change;  // false: does not apply to this model
+  bool subtle = false;                             // a model may predict rather well all the same
 };
 /// Changes of the whole model, likeliest first, and of single layers.
 std::vector<Hypothesis> whole_model_hypotheses(const Checkpoint&);

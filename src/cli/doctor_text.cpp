@@ -36,7 +36,7 @@ void judge_special(const Tokenizer& tokenizer, const char* name, std::optional<T
 void examine_special_ids(const Tokenizer& tokenizer, Report& report) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   judge_special(tokenizer, "bos", vocabulary.bos, report);
-  judge_special(tokenizer, "eos", vocabulary.eos, report);
+  for (const TokenId id : vocabulary.end_of_generation) judge_special(tokenizer, "eos", id, report);
   if (vocabulary.end_of_generation.empty())
     report.problem(kSection, "special-ids", "no token ends an answer: answers will run on until their limit", kNewText);
 }

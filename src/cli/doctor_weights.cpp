@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
+
+#include "cli/doctor_text.h"
 
 namespace lancet {
 namespace {
@@ -18,19 +19,17 @@ struct Explanation {
 constexpr std::string_view kDownload = "download the file again";
 constexpr std::string_view kConvert = "take the model as published, or another conversion of it";
 constexpr Explanation kExplanations[] = {
-    {"not-finite", "hold numbers that are NaN or infinite: the file is damaged, the output will be noise", kDownload},
-    {"all-zero", "are all zero: a download that broke off or a failed conversion", kDownload},
-    {"zero-rows", "have many rows of zeros: a download that broke off or a failed conversion", kDownload},
-    {"scale-one", "have 8-bit codes with a scale of 1: their scales are missing, the output will be noise", kConvert},
-    {"scale-inverted", "have inverted scales: the output will be noise", kConvert},
-    {"scale-lost", "are far too large: codes whose scales were left out in a conversion, the output will be noise",
+    {"not-finite", "numbers that are NaN or infinite (the file is damaged, the output will be noise)", kDownload},
+    {"all-zero", "nothing but zeros (a download that broke off, or a failed conversion)", kDownload},
+    {"zero-rows", "many rows of zeros (a download that broke off, or a failed conversion)", kDownload},
+    {"scale-one", "8-bit codes with a scale of 1 (their scales are missing, the output will be noise)", kConvert},
+    {"scale-inverted", "inverted scales (the output will be noise)", kConvert},
+    {"scale-lost", "far too large numbers (codes whose scales were lost in a conversion, the output will be noise)",
      kConvert},
     {"size-outlier",
-     "are several times as large or small as in the layers beside: a scale is wrong or a tensor is "
-     "another's",
-     kConvert},
-    {"transposed", "are transposed: the output will be noise", kConvert},
-    {"keys-and-values-swapped", "have the place of v (attention.k and attention.v are exchanged)", kConvert},
+     "numbers several times as large or small as in the layers beside (a wrong scale, or another tensor)", kConvert},
+    {"transposed", "transposed matrices (the output will be noise)", kConvert},
+    {"keys-and-values-swapped", "attention.k and attention.v exchanged", kConvert},
 };
 
 void report_suspicion(const Suspicion& suspicion, Report& report) {
@@ -38,8 +37,8 @@ void report_suspicion(const Suspicion& suspicion, Report& report) {
     if (explanation.cause != suspicion.cause) continue;
     const size_t count = suspicion.tensors.size();
     report.problem(kSection, suspicion.cause,
-                   fmt::format("{} tensor{} {}; {}{}: {}", count, count == 1 ? "" : "s", explanation.what,
-                               count == 1 ? "" : "the first is ", suspicion.tensors.front(), suspicion.detail),
+                   fmt::format("{}: {} tensor{}, the first is {}: {}", explanation.what, count, count == 1 ? "" : "s",
+                               suspicion.tensors.front(), suspicion.detail),
                    std::string(explanation.advice));
   }
 }
@@ -48,7 +47,7 @@ void report_all(const std::vector<Suspicion>& found, Report& report) {
   for (const Suspicion& suspicion : found) report_suspicion(suspicion, report);
 }
 
-void examine_config(const ModelConfig& config, Report& report) {
+void examine_values(const ModelConfig& config, Report& report) {
   constexpr const char* kAdvice = "take the configuration from the model's own repository";
   const TextConfig& text = config.text;
   if (text.norm_epsilon > 1e-4 || text.norm_epsilon < 1e-12)
@@ -69,6 +68,23 @@ void examine_config(const ModelConfig& config, Report& report) {
   }
 }
 
+/// FP8 codes reach 448, and weights stay far below 100: their scales are small.
+void examine_scale_values(const Checkpoint& checkpoint, Report& report) {
+  constexpr float kLargeScale = 0.25f;
+  std::vector<std::string> large;
+  for (const StoredTensor& tensor : checkpoint.tensors()) {
+    const std::vector<float>& values = tensor.scale.values;
+    if (std::any_of(values.begin(), values.end(), [](float value) { return value > kLargeScale; }))
+      large.push_back(fmt::format("{} ({:.3g})", tensor.name, *std::max_element(values.begin(), values.end())));
+  }
+  if (large.empty()) return;
+  report.problem(kSection, "scale-odd",
+                 fmt::format("{} of {} FP8 tensors have a scale above {}, as if it were missing or inverted; the first "
+                             "is {}",
+                             large.size(), checkpoint.fp8_tensor_count(), kLargeScale, large.front()),
+                 "run `lancet doctor` on the model");
+}
+
 void examine_layers(std::span<const TensorStats> all, const TextConfig& text, Report& report) {
   if (const auto found = find_transposed(all, text.layers)) report_suspicion(*found, report);
   if (const auto found = find_swapped_keys(all, text)) report_suspicion(*found, report);
@@ -82,13 +98,19 @@ void examine_layers(std::span<const TensorStats> all, const TextConfig& text, Re
 
 }  // namespace
 
-void examine_cheaply(const Checkpoint& checkpoint, Report& report) {
-  examine_config(checkpoint.config(), report);
+void examine_config(const Checkpoint& checkpoint, Report& report) {
+  examine_values(checkpoint.config(), report);
   std::vector<StoredTensor> small;
   for (const StoredTensor& tensor : checkpoint.tensors())
     if (static_cast<uint64_t>(tensor.rows * tensor.cols) <= kSmallTensor) small.push_back(tensor);
   ThreadPool alone(1);
   report_all(find_damage(measure_tensors(small, 1, alone)), report);
+}
+
+void examine_at_load(const Checkpoint& checkpoint, const Tokenizer& tokenizer, Report& report) {
+  examine_config(checkpoint, report);
+  examine_scale_values(checkpoint, report);
+  examine_chat(checkpoint.chat_template(), tokenizer, report);
 }
 
 std::vector<TensorStats> examine_weights(const Checkpoint& checkpoint, Report& report) {

@@ -5,11 +5,16 @@
 #include "checkpoint/checkpoint.h"
 #include "cli/doctor_numbers.h"
 #include "cli/doctor_report.h"
+#include "text/tokenizer.h"
 
 namespace lancet {
 
-/// Configuration, scales, and damage in small tensors: what can be told in milliseconds, at every load.
-void examine_cheaply(const Checkpoint&, Report&);
+/// The configuration against what models have, and damage in small tensors (norms).
+void examine_config(const Checkpoint&, Report&);
+
+/// What can be told in milliseconds, at every load: the configuration, small tensors, the values of scales, special ids
+/// and the chat template.
+void examine_at_load(const Checkpoint&, const Tokenizer&, Report&);
 
 /// All tensors, of which every `row_step`-th row is read. Returns the text model's statistics.
 std::vector<TensorStats> examine_weights(const Checkpoint&, Report&);

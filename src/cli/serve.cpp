@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/doctor_weights.h"
 #include "cli/memory_plan.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
@@ -164,6 +165,7 @@ class Serve : public Command {
       if (!memory_) memory_ = plan(checkpoint, backend);  // later loads promise what the first one did
       backend.limit_packing(memory_->for_weights());
     });
+    warn_of_faults(serving->loaded);
     serving->engine.emplace(*serving->loaded.model, *serving->loaded.tokenizer, engine_options(*memory_));
     serving->thread.emplace(*serving->engine);
     Service out = service(serving->loaded, *serving->thread);
@@ -171,6 +173,14 @@ class Serve : public Command {
                          serving->loaded.backend->description(), serving->thread->context());
     out.owner = std::move(serving);
     return out;
+  }
+
+  /// The part of doctor that costs milliseconds.
+  static void warn_of_faults(const LoadedModel& loaded) {
+    Report report;
+    examine_at_load(*loaded.checkpoint, *loaded.tokenizer, report);
+    for (const Finding& finding : report.findings())
+      if (finding.outcome == Outcome::problem) log_warning(fmt::format("{}; {}", finding.text, finding.advice));
   }
 
   /// Says where the memory will go, before it is taken. Throws Error{unsupported} if there is not enough.

@@ -1,11 +1,12 @@
 """The contract of every subcommand: exit codes, what stands on stdout and stderr, and what is said of bad files."""
+import hashlib
 import json
 import shutil
 
 import pytest
 
 COMMANDS = ["serve", "generate", "score", "tokenize", "detokenize", "render", "inspect", "bench", "perplexity",
-            "pull", "list", "rm", "quantize"]
+            "pull", "list", "rm", "quantize", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -75,9 +76,28 @@ def test_inspect_says_what_the_files_say(lancet, tiny, variant, container, fp8):
     assert all(origin["key"] and origin["file"] for origin in found["config"].values())
 
 
+def test_inspect_knows_special_tokens_template_memory_and_oddities(lancet, tiny):
+    found = lancet.json("inspect", tiny / "fp8")
+    names = {t["name"]: t for t in found["special_tokens"]}
+    assert len(names) == found["vocabulary"]["control"] == 1000
+    assert names["[INST]"]["id"] == 3 and names["</s>"] == {"id": 2, "name": "</s>", "use": "eos"}
+    template = (tiny / "fp8" / "chat_template.jinja").read_bytes()
+    assert found["chat_template"] == {"bytes": len(template), "sha256": hashlib.sha256(template).hexdigest(),
+                                      "published_as": ""}
+    memory = found["memory"]
+    assert memory["fits"] and memory["context"] == 1024 and memory["weights_bytes"] > 2 * 1536 * 64
+    assert memory["cache_bytes"] >= 1024 and memory["reserve_bytes"] == 256 << 20
+    assert found["warnings"] == [w for w in found["warnings"] if "activation scales" in w or "template" in w] != []
+
+
+def test_inspect_names_a_published_template(lancet, smol_gguf):
+    assert lancet.json("inspect", smol_gguf)["chat_template"]["published_as"].startswith("SmolLM2")
+
+
 def test_inspect_text_is_for_people(lancet, tiny):
     shown = lancet.text("inspect", tiny / "fp8", "--tensors")
     assert "text_config.head_dim in config.json" in shown and "text.2.ffn.down" in shown
+    assert '"[INST]"' in shown and "sha256" in shown and "scratch" in shown and "warning: 21 activation scales" in shown
 
 
 @pytest.mark.parametrize("ids,names", [("1,5000", "5000"), ("1,-3", "-3"), ("1536", "1536")])
