@@ -103,7 +103,7 @@ void examine_files(const fs::path& model, const Deadline& deadline, Report& repo
   Hashing hashing;
   const std::vector<fs::path> files = model_files(model);
   for (const fs::path& path : files) examine(path, deadline, hashing, report);
-  if (report.problems() > before) return;
+  if (report.problems() > before || files.empty()) return;
   report.good(
       kSection,
       fmt::format("{} file{}, none empty, a git-LFS pointer or a web page{}", files.size(),

@@ -20,9 +20,9 @@ constexpr double kBadSurprise = 4.6;   // log(100)
 constexpr double kGoodSurprise = 3.7;  // log(40): a change that brings it there is the cause
 constexpr double kSameSurprise = 0.2;  // a change that helps less than this explains nothing
 constexpr double kNearUniform = 0.9;   // share of the logarithm of the vocabulary
-constexpr double kExplains = 0.5;      // share of what is wrong that a change of a single layer must explain
+constexpr double kExplains = 0.5;      // share of what is above kBadSurprise that a change must take away
 constexpr double kArithmeticLimit = 0.25;
-constexpr double kComparedWork = 4e9;            // weights times tokens
+constexpr double kComparedWork = 2e9;            // weights times tokens
 constexpr uint64_t kLargeModel = 1'000'000'000;  // weights; above, a shorter text is read
 
 std::vector<TokenId> sample_ids(const Tokenizer& tokenizer, size_t most) {
@@ -68,28 +68,49 @@ struct Best {
   double surprise = 0;
   int tried = 0, untried = 0;
 };
-Best best_of(const Checkpoint& checkpoint, std::span<const Hypothesis> hypotheses, std::span<const TokenId> ids,
-             double surprise, const Deadline& deadline) {
-  Best best{.surprise = surprise};
-  double longest = 0;
-  for (const Hypothesis& hypothesis : hypotheses) {
-    AlteredCheckpoint altered(checkpoint);
-    const double before = deadline.left();
-    if (best.surprise < kGoodSurprise && best.hypothesis) break;
-    if (before < 2 * longest + 1) {
-      best.untried++;
-      continue;
+
+/// Tries changes on a part of the text, as long as there is time.
+class Search {
+ public:
+  Search(const Checkpoint& checkpoint, std::span<const TokenId> ids, const Deadline& deadline)
+      : checkpoint_(checkpoint), ids_(ids), deadline_(deadline), surprise_(read_text(checkpoint, ids).surprise) {}
+  /// Without a change.
+  double surprise() const { return surprise_; }
+
+  Best best_of(std::span<const Hypothesis> hypotheses) const {
+    Best best{.surprise = surprise_ - kSameSurprise};
+    double longest = 0;
+    for (const Hypothesis& hypothesis : hypotheses) {
+      const double before = deadline_.left();
+      if (best.hypothesis && best.surprise < kGoodSurprise) break;
+      if (before < 2 * longest + 1) {
+        best.untried++;
+        continue;
+      }
+      AlteredCheckpoint altered(checkpoint_);
+      if (!hypothesis.change(altered)) continue;
+      const Reading reading = read_text(altered, ids_);
+      longest = std::max(longest, before - deadline_.left());
+      best.tried++;
+      if (!reading.finite || reading.surprise > best.surprise) continue;
+      best.surprise = reading.surprise;
+      best.hypothesis = &hypothesis;
     }
-    if (!hypothesis.change(altered)) continue;
-    const Reading reading = read_text(altered, ids);
-    longest = std::max(longest, before - deadline.left());
-    best.tried++;
-    if (!reading.finite || reading.surprise > best.surprise - kSameSurprise) continue;
-    best.surprise = reading.surprise;
-    best.hypothesis = &hypothesis;
+    return best;
   }
-  return best;
-}
+
+  /// A model that predicts badly must do much better, not just better.
+  bool explains(const Best& best, bool bad) const {
+    if (!best.hypothesis) return false;
+    return !bad || surprise_ - best.surprise > kExplains * (surprise_ - kBadSurprise);
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::span<const TokenId> ids_;
+  const Deadline& deadline_;
+  double surprise_;
+};
 
 void report_cause(const Best& best, double surprise, Report& report) {
   report.problem(kSection, best.hypothesis->cause,
@@ -220,20 +241,19 @@ void examine_predictions(const Checkpoint& checkpoint, const Tokenizer& tokenize
   const bool bad = reading.surprise > kBadSurprise;
   if (bad && explained_already(report)) return report.note(kSection, found);
   if (bad && !signs.coherent) return report_mismatch(reading, report);
+  const Search search(checkpoint, std::span(ids).first(std::min<size_t>(ids.size(), bad ? 64 : 128)), deadline);
   std::vector<Hypothesis> hypotheses = whole_model_hypotheses(checkpoint);
   if (!bad) std::erase_if(hypotheses, [](const Hypothesis& hypothesis) { return !hypothesis.subtle; });
-  Best best = best_of(checkpoint, hypotheses, ids, reading.surprise, deadline);
-  if (best.hypothesis) return report_cause(best, reading.surprise, report);
+  const Best whole = search.best_of(hypotheses);
+  if (search.explains(whole, bad)) return report_cause(whole, search.surprise(), report);
   if (!bad)
     return report.good(kSection,
-                       fmt::format("{}; none of {} other readings of the files does better{}", found, best.tried,
-                                   best.untried ? fmt::format(" ({} not tried: no time)", best.untried) : ""));
-  const int untried = best.untried;
-  const std::vector<Hypothesis> single = single_layer_hypotheses(checkpoint);
-  best = best_of(checkpoint, single, ids, reading.surprise, deadline);
-  if (best.hypothesis && reading.surprise - best.surprise > kExplains * (reading.surprise - kBadSurprise))
-    return report_cause(best, reading.surprise, report);
-  report_noise(reading, uniform, untried + best.untried, report);
+                       fmt::format("{}; none of {} other readings of the files does better{}", found, whole.tried,
+                                   whole.untried ? fmt::format(" ({} not tried: no time)", whole.untried) : ""));
+  const std::vector<Hypothesis> singles = single_layer_hypotheses(checkpoint);
+  const Best single = search.best_of(singles);
+  if (search.explains(single, bad)) return report_cause(single, search.surprise(), report);
+  report_noise(reading, uniform, whole.untried + single.untried, report);
 }
 
 }  // namespace lancet

@@ -61,7 +61,7 @@ inline constexpr double kLayerSwapGain = 1;
 
 /// Square matrices whose rows look like what their columns should.
 std::optional<Suspicion> find_transposed(std::span<const TensorStats>, int layers);
-/// Layers in which v has the sizes that k should have: those of q over the dimensions of a head.
+/// Layers in which v is what k should be: sized like q over the dimensions of a head, and with rows that differ more.
 std::optional<Suspicion> find_swapped_keys(std::span<const TensorStats>, const TextConfig&);
 
 /// Cosine of the logarithms of two profiles around their means; 0 if one of them does not vary.

@@ -23,6 +23,8 @@ constexpr int kLargeVocabulary = 8000;       // tokens; below, a token is hardly
 constexpr double kLeastBytesPerToken = 2.5;  // of English in a large vocabulary: usual is 3.8 to 4.8
 constexpr size_t kMostPairs = 1500;          // 37 MB of embeddings for the 3B model
 
+constexpr auto kTemplateTime = std::chrono::seconds(10);  // of one prompt
+
 // --- special ids
 
 void judge_special(const Tokenizer& tokenizer, const char* name, std::optional<TokenId> id, Report& report) {
@@ -144,7 +146,7 @@ void examine_markers(const RenderedPrompt& prompt, const Tokenizer& tokenizer, R
 
 /// The token after an assistant's text must be one that ends an answer.
 void examine_turn_end(const ChatTemplate& chat_template, const Tokenizer& tokenizer, Report& report) {
-  Budget budget("the chat template's check");
+  Budget budget("the chat template's check", {.time = kTemplateTime});
   const std::string text = joined(chat_template.render(conversation({"user", "assistant"}, false), budget));
   const size_t answer = text.rfind(kAnswerText);
   if (answer == std::string::npos) return;  // told by examine_sequences
@@ -166,7 +168,7 @@ void examine_sequences(const ChatTemplate& chat_template, const Tokenizer& token
   std::vector<std::string> refused;
   int changed = 0;
   for (const Sequence& sequence : kSequences) {
-    Budget budget("the chat template's check");
+    Budget budget("the chat template's check", {.time = kTemplateTime});
     const std::string roles = fmt::format("{}", fmt::join(sequence.roles, ", "));
     try {
       const RenderedPrompt prompt = chat_template.render(conversation(sequence.roles, true), budget);

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 
 import numpy as np
@@ -362,6 +363,26 @@ def test_a_trained_model_with_its_q_and_k_permuted_is_told_from_the_good_one(lan
     how(bad)
     code, document, _ = examine(lancet, bad)
     assert code == 1 and named(document, causes, words), document
+
+
+def lines_until_ready(lancet, model):
+    process = subprocess.Popen([lancet.binary, "serve", "-m", model, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if " ready: " in line:
+            break
+    process.terminate()
+    assert process.wait(timeout=20) == 0, lines
+    return lines
+
+
+def test_serve_warns_of_what_the_cheap_part_finds(lancet, tiny, tmp_path):
+    assert not [line for line in lines_until_ready(lancet, tiny / "fp8") if " warning " in line]
+    bad = plant(tiny / "fp8", tmp_path / "m", lambda m: (m.set(rms_norm_eps=0.01), change_scales(m, lambda s: 1, [1], [UP])))
+    warnings = [line for line in lines_until_ready(lancet, bad) if " warning " in line]
+    assert any("epsilon is 0.01" in line for line in warnings)
+    assert any("1 of 21 FP8 tensors have a scale above 0.25" in line and "text.1.ffn.up" in line for line in warnings)
 
 
 def test_doctor_for_people_ends_with_a_verdict(lancet, tiny):
