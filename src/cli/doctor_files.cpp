@@ -69,6 +69,14 @@ std::vector<fs::path> model_files(const fs::path& model) {
   return files;
 }
 
+/// A download that broke off often has its full length, and zeros at its end; weights hardly ever end so.
+bool ends_in_zeros(const fs::path& path, std::span<const std::byte> bytes) {
+  constexpr size_t kTail = 4096;
+  if (path.extension() == ".json" || bytes.size() < 2 * kTail) return false;
+  const auto tail = bytes.last(kTail);
+  return std::all_of(tail.begin(), tail.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
 struct Hashing {
   int right = 0, untried = 0;
 };
@@ -78,6 +86,9 @@ void examine(const fs::path& path, const Deadline& deadline, Hashing& hashing, R
   try {
     const MappedFile file(path);
     refuse_impostor(file.bytes(), name);
+    if (ends_in_zeros(path, file.bytes()))
+      report.problem(kSection, "zero-tail", name + " ends in zeros, as a download that broke off leaves them",
+                     "delete the file and download it again");
     const std::string hash = hub_hash(path);
     if (hash.empty()) return;
     if (static_cast<double>(file.bytes().size()) / kHashBytesPerSecond > deadline.left() / 3) {

@@ -22,6 +22,7 @@ constexpr double kSameSurprise = 0.2;  // a change that helps less than this exp
 constexpr double kNearUniform = 0.9;   // share of the logarithm of the vocabulary
 constexpr double kExplains = 0.5;      // share of what is above kBadSurprise that a change must take away
 constexpr double kArithmeticLimit = 0.25;
+constexpr double kSecondsPerWeight = 15 / 4e9;   // of the comparison, on two busy cores
 constexpr double kComparedWork = 2e9;            // weights times tokens
 constexpr uint64_t kLargeModel = 1'000'000'000;  // weights; above, a shorter text is read
 
@@ -73,13 +74,17 @@ struct Best {
 class Search {
  public:
   Search(const Checkpoint& checkpoint, std::span<const TokenId> ids, const Deadline& deadline)
-      : checkpoint_(checkpoint), ids_(ids), deadline_(deadline), surprise_(read_text(checkpoint, ids).surprise) {}
+      : checkpoint_(checkpoint), ids_(ids), deadline_(deadline) {
+    const double before = deadline.left();
+    surprise_ = read_text(checkpoint, ids).surprise;
+    took_ = before - deadline.left();
+  }
   /// Without a change.
   double surprise() const { return surprise_; }
 
   Best best_of(std::span<const Hypothesis> hypotheses) const {
     Best best{.surprise = surprise_ - kSameSurprise};
-    double longest = 0;
+    double longest = took_;
     for (const Hypothesis& hypothesis : hypotheses) {
       const double before = deadline_.left();
       if (best.hypothesis && best.surprise < kGoodSurprise) break;
@@ -109,7 +114,7 @@ class Search {
   const Checkpoint& checkpoint_;
   std::span<const TokenId> ids_;
   const Deadline& deadline_;
-  double surprise_;
+  double surprise_ = 0, took_ = 0;  // nats; seconds
 };
 
 void report_cause(const Best& best, double surprise, Report& report) {
@@ -137,6 +142,15 @@ void report_mismatch(const Reading& reading, Report& report) {
                   "not belong together, as with another model's tokenizer or shuffled rows",
                   std::exp(reading.surprise)),
       "take tokenizer and weights from the same repository and revision");
+}
+
+void report_gates(const std::vector<int>& layers, Report& report) {
+  if (layers.empty()) return;
+  report.problem(kSection, "gate-and-up-swapped",
+                 fmt::format("ffn.gate and ffn.up are exchanged in layer {}{}: what should be the gate is positive as "
+                             "often as negative, and the other is not",
+                             layers.front(), layers.size() > 1 ? fmt::format(" and {} more", layers.size() - 1) : ""),
+                 "take another conversion of the model, or convert it again");
 }
 
 bool explained_already(const Report& report) {
@@ -188,14 +202,27 @@ std::optional<StreamDifference> first_difference(std::span<const StreamStep> ref
   return first;
 }
 
-void compare_arithmetic(const Checkpoint& checkpoint, std::span<const TokenId> ids, Report& report) {
+std::vector<int> swapped_gates(std::span<const GateSigns> gates, int ffn) {
+  constexpr double kFar = 0.08;
+  const double noise = 2.5 / std::sqrt(static_cast<double>(ffn));  // five times that of so many fair coins
+  std::vector<int> layers;
+  for (size_t i = 0; i < gates.size(); i++) {
+    const double up = std::abs(gates[i].up - 0.5), gate = std::abs(gates[i].gate - 0.5);
+    if (up > std::max(kFar, noise) && up > 2 * gate) layers.push_back(static_cast<int>(i));
+  }
+  return layers;
+}
+
+void compare_arithmetic(const Checkpoint& checkpoint, std::span<const TokenId> ids, bool trained, Report& report) {
   const double most = kComparedWork / static_cast<double>(weights_of(checkpoint));
   ids = ids.first(std::min(ids.size(), static_cast<size_t>(std::clamp(most, 4.0, 24.0))));
+  std::vector<GateSigns> gates;
   const auto run = [&](bool exact, const std::vector<StreamStep>* reference) {
     const auto backend = make_cpu_backend(once(exact));
     WatchedBackend watched(*backend, reference);
     const auto model = load_model(checkpoint, watched);
     ForwardRun(*model, 1, static_cast<int>(ids.size())).append(0, ids, false, [](int, std::span<const float>) {});
+    if (exact) gates = watched.gates();
     return watched.steps();
   };
   const std::vector<StreamStep> reference = run(true, nullptr);
@@ -207,6 +234,7 @@ void compare_arithmetic(const Checkpoint& checkpoint, std::span<const TokenId> i
         fmt::format("the first number that is not finite comes out of {}", step_name(static_cast<int>(i))),
         "download the model again: its weights are damaged");
   }
+  if (trained) report_gates(swapped_gates(gates, checkpoint.config().text.ffn), report);
   StreamDifference worst;
   if (const auto first = first_difference(reference, run(false, &reference), kArithmeticLimit, worst)) {
     return report.problem(kSection, "arithmetic-differs",
@@ -223,7 +251,12 @@ void compare_arithmetic(const Checkpoint& checkpoint, std::span<const TokenId> i
 void examine_predictions(const Checkpoint& checkpoint, const Tokenizer& tokenizer, ModelSigns signs,
                          const Deadline& deadline, Report& report) {
   const auto ids = sample_ids(tokenizer, weights_of(checkpoint) > kLargeModel ? 64 : 256);
-  compare_arithmetic(checkpoint, ids, report);
+  const double needed = kSecondsPerWeight * static_cast<double>(weights_of(checkpoint));
+  if (deadline.left() < needed)
+    return report.note(kSection, "nothing was computed, for lack of time: --seconds gives more");
+  compare_arithmetic(checkpoint, ids, signs.trained, report);
+  if (deadline.left() < needed / 2)
+    return report.note(kSection, "no text was predicted, for lack of time: --seconds gives more");
   const Reading reading = read_text(checkpoint, ids);
   if (!reading.finite) {
     if (!report.has("not-finite-result"))

@@ -47,8 +47,12 @@ std::optional<StreamDifference> first_difference(std::span<const StreamStep> ref
 /// "layer 3, attention".
 std::string step_name(int step);
 
-/// Fast arithmetic against exact arithmetic of the scalar kernels.
-void compare_arithmetic(const Checkpoint&, std::span<const TokenId> ids, Report&);
+/// Layers whose gate and up look exchanged. Turning the sign of a row of up and of the column of down that reads it
+/// changes nothing, so in a trained model up is negative half of the time; a gate has no such freedom and need not be.
+std::vector<int> swapped_gates(std::span<const GateSigns>, int ffn);
+
+/// Fast arithmetic against exact arithmetic of the scalar kernels; in a trained model also what the gates look like.
+void compare_arithmetic(const Checkpoint&, std::span<const TokenId> ids, bool trained, Report&);
 
 /// Predicts the sample text and, if that goes badly, looks for the cause. `trained` and `coherent` are what the weights
 /// and embeddings look like.

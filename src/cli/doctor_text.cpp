@@ -186,10 +186,9 @@ void examine_sequences(const ChatTemplate& chat_template, const Tokenizer& token
     }
   }
   examine_turn_end(chat_template, tokenizer, report);
-  report.good(kSection,
-              fmt::format("the chat template takes {} of {} sequences of roles{}",
-                          std::size(kSequences) - refused.size(), std::size(kSequences),
-                          changed > 0 ? fmt::format(", {} of them after a change that answers name", changed) : ""));
+  report.good(kSection, fmt::format("the chat template takes {} of {} sequences of roles{}",
+                                    std::size(kSequences) - refused.size(), std::size(kSequences),
+                                    changed > 0 ? fmt::format(", {} of them with a note in the answer", changed) : ""));
   if (!refused.empty())
     report.note(kSection,
                 fmt::format("the chat template refuses {}; such requests get an error", fmt::join(refused, ", ")));

@@ -19,4 +19,14 @@ void WatchedBackend::add(Matrix x, Matrix y) {
   steps_.push_back(std::move(step));
 }
 
+void WatchedBackend::silu_mul(Matrix out, Matrix gate, Matrix up) {
+  const auto negative = [&](Matrix matrix) {
+    const auto values = worker_.read(matrix);
+    const auto count = std::count_if(values.begin(), values.end(), [](float value) { return value < 0; });
+    return static_cast<double>(count) / static_cast<double>(std::max<size_t>(1, values.size()));
+  };
+  gates_.push_back({negative(gate), negative(up)});
+  worker_.silu_mul(out, gate, up);
+}
+
 }  // namespace lancet

@@ -14,6 +14,11 @@ struct StreamStep {
   std::vector<float> added, stream;  // [rows, hidden]; the stream after it
 };
 
+/// Shares of negative numbers among the inputs of one gated unit: of the gate and of what it gates.
+struct GateSigns {
+  double gate = 0, up = 0;
+};
+
 class WatchedBackend final : public Backend {
  public:
   /// `reference`: the steps of another run over the same rows; null: none is put in place.
@@ -21,6 +26,9 @@ class WatchedBackend final : public Backend {
       : worker_(worker), reference_(reference) {}
   /// Of the last step.
   const std::vector<StreamStep>& steps() const { return steps_; }
+
+  /// By layer, of the last step.
+  const std::vector<GateSigns>& gates() const { return gates_; }
 
   Weight place(const StoredTensor& tensor, WeightUse use) override { return worker_.place(tensor, use); }
   void finish_placing() override { worker_.finish_placing(); }
@@ -34,6 +42,7 @@ class WatchedBackend final : public Backend {
   }
   void begin_step(const Batch& batch) override {
     steps_.clear();
+    gates_.clear();
     worker_.begin_step(batch);
   }
   Matrix scratch(int rows, int cols) override { return worker_.scratch(rows, cols); }
@@ -46,7 +55,7 @@ class WatchedBackend final : public Backend {
   void rope(Matrix x, const RopeTable& table, bool queries) override { worker_.rope(x, table, queries); }
   void store_kv(KvLayer layer, Matrix k, Matrix v) override { worker_.store_kv(layer, k, v); }
   void attend(Matrix out, Matrix q, KvLayer layer) override { worker_.attend(out, q, layer); }
-  void silu_mul(Matrix out, Matrix gate, Matrix up) override { worker_.silu_mul(out, gate, up); }
+  void silu_mul(Matrix out, Matrix gate, Matrix up) override;
   void add(Matrix x, Matrix y) override;
   void gather(Matrix out, Matrix x, std::span<const int32_t> rows) override { worker_.gather(out, x, rows); }
   std::string description() const override { return worker_.description(); }
@@ -55,6 +64,7 @@ class WatchedBackend final : public Backend {
   Backend& worker_;
   const std::vector<StreamStep>* reference_;
   std::vector<StreamStep> steps_;
+  std::vector<GateSigns> gates_;
 };
 
 }  // namespace lancet

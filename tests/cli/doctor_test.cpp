@@ -192,6 +192,12 @@ TEST(DoctorModel, NamesTheHalfLayerThatDiffersAndNoneBehindIt) {
   EXPECT_EQ(run_of_altered[2].added, reference[2].added) << "the reference's stream goes on into the next layer";
 }
 
+TEST(DoctorModel, FindsExchangedGatesAndLetsFairCoinsPass) {
+  const std::vector<GateSigns> gates = {{0.7, 0.5}, {0.5, 0.7}, {0.52, 0.49}, {0.45, 0.56}, {0.3, 0.6}};
+  EXPECT_EQ(swapped_gates(gates, 9216), std::vector<int>{1});
+  EXPECT_TRUE(swapped_gates(gates, 100).empty()) << "too few numbers to tell";
+}
+
 TEST(DoctorModel, AlteredCheckpointTransposesAndLeavesTheOriginalAlone) {
   const RandomCheckpoint checkpoint;
   AlteredCheckpoint altered(checkpoint);
