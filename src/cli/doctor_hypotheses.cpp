@@ -42,11 +42,13 @@ void add_rope(std::vector<Hypothesis>& out, const TextConfig& text) {
   out.push_back(
       {"rotary-pairs",
        "the rows of q and k are in the other rotary order: a converter's permutation is missing or was done twice",
-       kConvert, [](AlteredCheckpoint& model) {
+       kConvert,
+       [](AlteredCheckpoint& model) {
          bool& interleaved = model.config_to_change().text.rope.interleaved;
          interleaved = !interleaved;
          return true;
-       }});
+       },
+       true});
   if (text.rope.kind == RopeConfig::Kind::yarn && text.rope.factor > 1)
     out.push_back(
         {"yarn", fmt::format("yarn stretches positions by {:g}, and the weights know nothing of it", text.rope.factor),

@@ -22,6 +22,7 @@ constexpr double kSameSurprise = 0.2;  // a change that helps less than this exp
 constexpr double kNearUniform = 0.9;   // share of the logarithm of the vocabulary
 constexpr double kExplains = 0.5;      // share of what is above kBadSurprise that a change must take away
 constexpr double kArithmeticLimit = 0.25;
+constexpr size_t kSearchTokens = 128;            // of the text, for each change that is tried
 constexpr double kSecondsPerWeight = 15 / 4e9;   // of the comparison, on two busy cores
 constexpr double kComparedWork = 2e9;            // weights times tokens
 constexpr uint64_t kLargeModel = 1'000'000'000;  // weights; above, a shorter text is read
@@ -274,7 +275,7 @@ void examine_predictions(const Checkpoint& checkpoint, const Tokenizer& tokenize
   const bool bad = reading.surprise > kBadSurprise;
   if (bad && explained_already(report)) return report.note(kSection, found);
   if (bad && !signs.coherent) return report_mismatch(reading, report);
-  const Search search(checkpoint, std::span(ids).first(std::min<size_t>(ids.size(), bad ? 64 : 128)), deadline);
+  const Search search(checkpoint, std::span(ids).first(std::min<size_t>(ids.size(), kSearchTokens)), deadline);
   std::vector<Hypothesis> hypotheses = whole_model_hypotheses(checkpoint);
   if (!bad) std::erase_if(hypotheses, [](const Hypothesis& hypothesis) { return !hypothesis.subtle; });
   const Best whole = search.best_of(hypotheses);
