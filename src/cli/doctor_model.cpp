@@ -22,6 +22,7 @@ constexpr double kSameSurprise = 0.2;  // a change that helps less than this exp
 constexpr double kNearUniform = 0.9;   // share of the logarithm of the vocabulary
 constexpr double kExplains = 0.5;      // share of what is above kBadSurprise that a change must take away
 constexpr double kArithmeticLimit = 0.25;
+constexpr size_t kFewTokens = 16;
 constexpr size_t kSearchTokens = 128;            // of the text, for each change that is tried
 constexpr double kSecondsPerWeight = 15 / 4e9;   // of the comparison, on two busy cores
 constexpr double kComparedWork = 2e9;            // weights times tokens
@@ -154,9 +155,11 @@ void report_gates(const std::vector<int>& layers, Report& report) {
                  "take another conversion of the model, or convert it again");
 }
 
+/// A problem that is known already makes a model predict badly.
 bool explained_already(const Report& report) {
   return std::any_of(report.findings().begin(), report.findings().end(), [](const Finding& finding) {
-    return finding.outcome == Outcome::problem && (finding.section == "weights" || finding.section == "configuration");
+    if (finding.outcome != Outcome::problem) return false;
+    return finding.section == "weights" || finding.section == "configuration" || finding.cause.starts_with("tokenizer");
   });
 }
 
@@ -251,7 +254,9 @@ void compare_arithmetic(const Checkpoint& checkpoint, std::span<const TokenId> i
 
 void examine_predictions(const Checkpoint& checkpoint, const Tokenizer& tokenizer, ModelSigns signs,
                          const Deadline& deadline, Report& report) {
-  const auto ids = sample_ids(tokenizer, weights_of(checkpoint) > kLargeModel ? 64 : 256);
+  const size_t most = weights_of(checkpoint) > kLargeModel ? 64 : 256;
+  const auto ids = sample_ids(tokenizer, std::min(most, static_cast<size_t>(checkpoint.config().text.context)));
+  if (ids.size() < kFewTokens) return report.note(kSection, "nothing was computed: too little English fits into it");
   const double needed = kSecondsPerWeight * static_cast<double>(weights_of(checkpoint));
   if (deadline.left() < needed)
     return report.note(kSection, "nothing was computed, for lack of time: --seconds gives more");
