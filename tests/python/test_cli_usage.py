@@ -1,8 +1,11 @@
 """The contract of every subcommand: exit codes, what stands on stdout and stderr, and what is said of bad files."""
 import hashlib
 import json
+import math
 import shutil
+import struct
 
+import make_synthetic_checkpoint
 import pytest
 
 COMMANDS = ["serve", "generate", "score", "tokenize", "detokenize", "render", "inspect", "bench", "perplexity",
@@ -88,6 +91,32 @@ def test_inspect_knows_special_tokens_template_memory_and_oddities(lancet, tiny)
     assert memory["fits"] and memory["context"] == 1024 and memory["weights_bytes"] > 2 * 1536 * 64
     assert memory["cache_bytes"] >= 1024 and memory["reserve_bytes"] == 256 << 20
     assert found["warnings"] == [w for w in found["warnings"] if "activation scales" in w or "template" in w] != []
+
+
+def test_inspect_of_the_published_shape_finds_822_tensors_182_of_them_fp8(lancet, tiny, tmp_path):
+    """The files of the 3B model with holes in place of the matrices: 4.67 GB that take no room."""
+    folder = tmp_path / "3b"
+    shutil.copytree(tiny / "fp8", folder)
+    (folder / "config.json").write_text(json.dumps(make_synthetic_checkpoint.config(26)))
+    header, small, at = {}, {}, 0
+    for name, dtype, shape in make_synthetic_checkpoint.tensors(26):
+        end = at + math.prod(shape) * (1 if dtype == "F8_E4M3" else 2)
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, end]}
+        if len(shape) < 2:
+            small[at] = b"".join(make_synthetic_checkpoint.payload(name, dtype, shape, None))
+        at = end
+    text = json.dumps(header).encode()
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for offset, data in small.items():
+            file.seek(8 + len(text) + offset)
+            file.write(data)
+        file.truncate(8 + len(text) + at)
+    found = lancet.json("inspect", folder)
+    assert (found["stored_tensors"], found["fp8_tensors"]) == (822, 182)
+    assert found["formats"]["f8_e4m3"] == {"tensors": 182, "bytes": 3026190336}
+    assert found["memory"]["weights_bytes"] == 3026190336 + 2 * 822899712
+    assert found["config"]["text.head_width"] == {"value": "128", "key": "text_config.head_dim", "file": "config.json"}
 
 
 def test_inspect_names_a_published_template(lancet, smol_gguf):
