@@ -148,11 +148,12 @@ void report_mismatch(const Reading& reading, Report& report) {
 
 void report_gates(const std::vector<int>& layers, Report& report) {
   if (layers.empty()) return;
-  report.problem(kSection, "gate-and-up-swapped",
-                 fmt::format("ffn.gate and ffn.up are exchanged in layer {}{}: what should be the gate is positive as "
-                             "often as negative, and the other is not",
-                             layers.front(), layers.size() > 1 ? fmt::format(" and {} more", layers.size() - 1) : ""),
-                 "take another conversion of the model, or convert it again");
+  report.problem(
+      kSection, "gate-and-up-swapped",
+      fmt::format("ffn.gate and ffn.up are exchanged in layer {}{}: what should be the gate is positive as "
+                  "often as negative, and the other is not",
+                  layers.front(), layers.size() > 1 ? fmt::format(" and at least {} more", layers.size() - 1) : ""),
+      "take another conversion of the model, or convert it again");
 }
 
 /// A problem that is known already makes a model predict badly.

@@ -244,7 +244,7 @@ FAULTS = {
                                        .astype(np.uint16)), "not-finite", "text.2.attention_norm"),
     "zeroed layer": (lambda m: zero_layer(m, 9), "all-zero", "text.9"),
     "gate and up swapped": (lambda m: swap_parts(m, GATE, UP), "gate-and-up-swapped", "ffn.gate and ffn.up"),
-    "gate and up of one layer swapped": (lambda m: swap_parts(m, GATE, UP, [1]), "gate-and-up-swapped", "layer 1 "),
+    "gate and up of one layer swapped": (lambda m: swap_parts(m, GATE, UP, [1]), "gate-and-up-swapped", "in layer 1"),
     "gate and up of a late layer swapped": (lambda m: swap_parts(m, GATE, UP, [20]), "gate-and-up-swapped", "layer 20"),
     "k and v swapped": (lambda m: swap_parts(m, K, V), "keys-and-values-swapped", ""),
     "k and v of one layer swapped": (lambda m: swap_parts(m, K, V, [16]), "keys-and-values-swapped", "16"),
