@@ -160,7 +160,8 @@ void report_gates(const std::vector<int>& layers, Report& report) {
 bool explained_already(const Report& report) {
   return std::any_of(report.findings().begin(), report.findings().end(), [](const Finding& finding) {
     if (finding.outcome != Outcome::problem) return false;
-    return finding.section == "weights" || finding.section == "configuration" || finding.cause.starts_with("tokenizer");
+    return finding.section == "weights" || finding.section == "configuration" ||
+           finding.cause.starts_with("tokenizer") || finding.cause == "gate-and-up-swapped";
   });
 }
 
