@@ -9,6 +9,7 @@ The text is cut into chunks of --ctx tokens, positions of the second half of eac
 `ratio` is Lancet's mean KL over llama.cpp's. Needs the PyPI packages llama-cpp-python and numpy.
 """
 import argparse
+import functools
 import json
 import subprocess
 import tempfile
@@ -46,14 +47,21 @@ class Lancet:
             return np.fromfile(out.name, "<f4").reshape(len(ids), -1)[len(ids) // 2:-1]
 
 
+@functools.cache  # kept for as long as llama.cpp may call it
+def silence():
+    import llama_cpp
+    quiet = llama_cpp.llama_log_callback(lambda *_: None)
+    llama_cpp.llama_log_set(quiet, None)
+    return quiet
+
+
 class Peer:
     """llama.cpp through its C API: one context, all logits of the second half of a chunk."""
 
     def __init__(self, path, ctx, threads, f32_kv):
         import llama_cpp
         self.api, self.ctx_tokens = llama_cpp, ctx
-        self.quiet = llama_cpp.llama_log_callback(lambda *_: None)
-        llama_cpp.llama_log_set(self.quiet, None)
+        silence()
         llama_cpp.llama_backend_init()
         model = llama_cpp.llama_model_default_params()
         model.n_gpu_layers = 0

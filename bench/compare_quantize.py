@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compare_accuracy import Peer, Tally, log_softmax
+from compare_accuracy import Peer, Tally, log_softmax, silence
 
 FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k_m": 12, "q4_k_m": 15, "q5_k_m": 17,
               "q6_k": 18, "bf16": 32}
@@ -39,8 +39,7 @@ def arguments():
 
 def quantise_theirs(source, out, name):
     import llama_cpp
-    quiet = llama_cpp.llama_log_callback(lambda *_: None)
-    llama_cpp.llama_log_set(quiet, None)
+    silence()
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[name], True, 2
     if llama_cpp.llama_model_quantize(str(source).encode(), str(out).encode(), params) != 0:
