@@ -102,11 +102,11 @@ class PartialFile final : public BodySink {
 
   /// Forgets what there is; the next attempt begins at the beginning.
   void clear() {
+    hasher_->restart();
     if (ftruncate(file_.number, 0) != 0) fail_io(path_, "cut it");
     end_ = 0;
     resumed_ = false;
     pending_.clear();
-    hasher_->restart();
   }
 
   std::string digest() { return hasher_->finish(); }

@@ -18,7 +18,8 @@ class FileHasher {
   ~FileHasher();
   /// The first `end` bytes are in the file.
   void advance(uint64_t end);
-  /// The file was cut to nothing and is written anew.
+  /// The file is about to be cut to nothing and written anew. To be called before: what is cut off while it is read
+  /// would look like a fault of the disk.
   void restart();
   /// Waits for all bytes; lower-case hex digits. Throws Error{io} if the file could not be read.
   std::string finish();

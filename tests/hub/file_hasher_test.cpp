@@ -23,9 +23,9 @@ class Growing : public testing::Test {
     hasher.advance(end_ += text.size());
   }
   void begin_anew(FileHasher& hasher) {
+    hasher.restart();
     ASSERT_EQ(ftruncate(file_.number, 0), 0);
     end_ = 0;
-    hasher.restart();
   }
 
   test::TemporaryFolder folder_;
