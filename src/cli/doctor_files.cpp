@@ -1,9 +1,6 @@
 #include "cli/doctor_files.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include <fmt/format.h>
@@ -11,6 +8,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "checkpoint/raw_tensor.h"
+#include "hub/digest.h"
 
 namespace lancet {
 namespace fs = std::filesystem;
@@ -18,24 +16,6 @@ namespace {
 
 constexpr std::string_view kSection = "files";
 constexpr double kHashBytesPerSecond = 3e8;  // what a slow machine does, its disk included
-constexpr size_t kPiece = size_t{1} << 24;
-
-std::string digest_hex(const EVP_MD* algorithm, std::string_view head, std::span<const std::byte> bytes) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int length = 0;
-  if (!context || EVP_DigestInit_ex(context.get(), algorithm, nullptr) != 1 ||
-      EVP_DigestUpdate(context.get(), head.data(), head.size()) != 1)
-    throw Error(Fault::internal, "OpenSSL cannot compute a hash");
-  for (size_t done = 0; done < bytes.size(); done += kPiece) {
-    const auto piece = bytes.subspan(done, std::min(kPiece, bytes.size() - done));
-    EVP_DigestUpdate(context.get(), piece.data(), piece.size());
-  }
-  EVP_DigestFinal_ex(context.get(), digest, &length);
-  std::string hex;
-  for (unsigned int i = 0; i < length; i++) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
-}
 
 bool is_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
 
@@ -47,11 +27,6 @@ std::string hub_hash(const fs::path& path) {
   const std::string name = real.filename().string();
   const bool hash = (name.size() == 64 || name.size() == 40) && is_hex(name);
   return hash && real.parent_path().filename() == "blobs" ? name : "";
-}
-
-bool has_hash(std::span<const std::byte> bytes, const std::string& hash) {
-  if (hash.size() == 64) return sha256_hex(bytes) == hash;
-  return digest_hex(EVP_sha1(), fmt::format("blob {}", bytes.size()) + '\0', bytes) == hash;
 }
 
 bool belongs_to_model(const fs::path& path) {
@@ -93,7 +68,7 @@ void examine(const fs::path& path, const Deadline& deadline, Hashing& hashing, R
     if (hash.empty()) return;
     if (static_cast<double>(file.bytes().size()) / kHashBytesPerSecond > deadline.left() / 3) {
       hashing.untried++;
-    } else if (has_hash(file.bytes(), hash)) {
+    } else if (digest_of(file.bytes(), hash.size()) == hash) {
       hashing.right++;
     } else {
       report.problem(kSection, "hash-differs",
@@ -106,8 +81,6 @@ void examine(const fs::path& path, const Deadline& deadline, Hashing& hashing, R
 }
 
 }  // namespace
-
-std::string sha256_hex(std::span<const std::byte> bytes) { return digest_hex(EVP_sha256(), "", bytes); }
 
 void examine_files(const fs::path& model, const Deadline& deadline, Report& report) {
   const int before = report.problems();

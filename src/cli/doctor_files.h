@@ -2,8 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <span>
-#include <string>
 
 #include "cli/doctor_report.h"
 
@@ -12,8 +10,5 @@ namespace lancet {
 /// Looks at the head of every file of the model and, where a file is a link into a hub cache's blobs, compares its
 /// content with the hash that its blob is named after, while there is time.
 void examine_files(const std::filesystem::path& model, const Deadline&, Report&);
-
-/// Lower-case hexadecimal SHA-256.
-std::string sha256_hex(std::span<const std::byte> bytes);
 
 }  // namespace lancet

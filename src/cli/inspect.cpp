@@ -11,13 +11,13 @@
 #include "base/utf8.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/command.h"
-#include "cli/doctor_files.h"
 #include "cli/doctor_text.h"
 #include "cli/doctor_weights.h"
 #include "cli/memory_plan.h"
 #include "cli/published_templates.h"
 #include "engine/engine.h"
 #include "hub/cache.h"
+#include "hub/digest.h"
 #include "text/tokenizer.h"
 
 namespace lancet {
@@ -84,7 +84,7 @@ struct Facts {
 Facts facts_of(const Checkpoint& checkpoint) {
   Facts facts;
   const std::string_view source = checkpoint.chat_template();
-  if (!source.empty()) facts.template_sha256 = sha256_hex(std::as_bytes(std::span(source)));
+  if (!source.empty()) facts.template_sha256 = digest_of(std::as_bytes(std::span(source)), 64);
   facts.template_name = published_template(facts.template_sha256);
   constexpr int kParallel = 4;  // serve's default
   const auto backend = make_cpu_backend({});

@@ -4,41 +4,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
+#include <span>
 #include <system_error>
 #include <vector>
 
-#include <fmt/format.h>
-#include <openssl/evp.h>
-
-#include "base/check.h"
 #include "base/error.h"
+#include "hub/digest.h"
 
 namespace lancet {
 namespace {
 
 constexpr size_t kPiece = 1 << 20;
-
-using Digest = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
-
-Digest begin_digest(size_t digits, uint64_t size) {
-  Digest digest(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  CHECK(digest && EVP_DigestInit_ex(digest.get(), digits == 64 ? EVP_sha256() : EVP_sha1(), nullptr) == 1);
-  if (digits == 40) {
-    const std::string header = fmt::format("blob {}", size);
-    CHECK(EVP_DigestUpdate(digest.get(), header.c_str(), header.size() + 1) == 1);  // with its NUL
-  }
-  return digest;
-}
-
-std::string end_digest(EVP_MD_CTX* digest) {
-  unsigned char bytes[EVP_MAX_MD_SIZE];
-  unsigned count = 0;
-  CHECK(EVP_DigestFinal_ex(digest, bytes, &count) == 1);
-  std::string out;
-  for (unsigned i = 0; i < count; i++) out += fmt::format("{:02x}", bytes[i]);
-  return out;
-}
 
 }  // namespace
 
@@ -81,8 +57,8 @@ std::string FileHasher::finish() {
 }
 
 void FileHasher::work() {
-  std::vector<unsigned char> piece(kPiece);
-  Digest digest = begin_digest(digits_, size_);
+  std::vector<std::byte> piece(kPiece);
+  Digest digest(digits_, size_);
   uint64_t at = 0, round = 0;
   std::unique_lock lock(mutex_);
   while (true) {
@@ -90,18 +66,18 @@ void FileHasher::work() {
     if (ending_) return;
     if (round != round_) {
       round = round_, at = 0;
-      digest = begin_digest(digits_, size_);
+      digest = Digest(digits_, size_);
       continue;
     }
     if (at == size_) {
-      digest_ = end_digest(digest.get());
+      digest_ = digest.finish();
       changed_.notify_all();
       continue;
     }
     const uint64_t wanted = std::min<uint64_t>(kPiece, end_ - at);
     lock.unlock();
     const ssize_t got = pread(file_, piece.data(), wanted, static_cast<off_t>(at));
-    if (got > 0) CHECK(EVP_DigestUpdate(digest.get(), piece.data(), static_cast<size_t>(got)) == 1);
+    if (got > 0) digest.add(std::span(piece).first(static_cast<size_t>(got)));
     lock.lock();
     if (round != round_) continue;  // what was read may be of either writing
     if (got <= 0) {

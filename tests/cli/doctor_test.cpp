@@ -7,10 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "cli/doctor_files.h"
 #include "cli/doctor_model.h"
 #include "cli/doctor_numbers.h"
-#include "cli/published_templates.h"
 #include "model/runner.h"
 
 namespace lancet::test {
@@ -216,13 +214,6 @@ TEST(DoctorReport, TheVerdictNamesACauseBeforeASymptom) {
   report.problem("weights", "scale-one", "the scales are missing", "take another");
   EXPECT_EQ(report.verdict(), "the scales are missing (and 1 more); take another");
   EXPECT_EQ(report.problems(), 2);
-}
-
-TEST(DoctorFiles, Sha256IsTheStandards) {
-  const std::string abc = "abc";  // FIPS 180-2, appendix B.1
-  EXPECT_EQ(sha256_hex(std::as_bytes(std::span(abc))),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_EQ(published_template(sha256_hex({})), "");
 }
 
 }  // namespace
