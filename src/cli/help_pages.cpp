@@ -50,7 +50,7 @@ void man_flag(std::string& out, const FlagRow& flag) {
     if (flag.words.empty()) {
       names += " \\fIVALUE\\fR";
     } else {
-      names += " " + roff(fmt::format("{}", fmt::join(flag.words, "|")));
+      names += " " + replaced(roff(fmt::format("{}", fmt::join(flag.words, "|"))), "|", "|\\:");  // may break there
     }
   }
   out += fmt::format(".TP\n{}\n{}", names, roff(flag.help));
