@@ -1,12 +1,12 @@
 // Every row of the table of limits is tried at its limit and one past it, here or in the test that is named here.
 #include "server/limits_table.h"
 
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <set>
 #include <sstream>
 
+#include "support/paths.h"
 #include "world.h"
 
 namespace lancet {
@@ -202,7 +202,7 @@ TEST(Limits, TheTableIsSane) {
 }
 
 TEST(Limits, TheDocumentIsTheTable) {
-  const auto file = std::filesystem::path(__FILE__).parent_path() / "../../docs/limits.md";
+  const auto file = test::data_path("../../docs/limits.md");
   std::ifstream in(file);
   std::stringstream text;
   text << in.rdbuf();

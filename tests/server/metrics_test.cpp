@@ -2,7 +2,6 @@
 #include "server/metrics.h"
 
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -10,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "server/access_log.h"
+#include "support/paths.h"
 #include "world.h"
 
 namespace lancet {
@@ -150,7 +150,7 @@ TEST(Metrics, ReasonsAreBounded) {
 }
 
 TEST(Metrics, TheDocumentIsTheTable) {
-  const auto file = std::filesystem::path(__FILE__).parent_path() / "../../docs/metrics.md";
+  const auto file = test::data_path("../../docs/metrics.md");
   std::ifstream in(file);
   std::stringstream text;
   text << in.rdbuf();
