@@ -29,7 +29,7 @@ bool is_coherent(const Checkpoint& checkpoint) {
 void examine_model(const std::string& model, const Deadline& deadline, Report& report) {
   std::unique_ptr<Checkpoint> checkpoint;
   try {
-    const std::filesystem::path path = resolve_model(model);
+    const std::filesystem::path path = resolve_weights(model);
     examine_files(path, deadline, report);
     if (report.has("not-a-model")) return;
     checkpoint = open_checkpoint(path);

@@ -87,7 +87,7 @@ class Quantize : public Command {
   int run() override {
     const FormatMix* mix = find_format_mix(to_);
     CHECK(mix);
-    const fs::path path = resolve_model(model_);
+    const fs::path path = resolve_weights(model_);
     const auto checkpoint = open_checkpoint(path);
     Conversion conversion{.mix = *mix, .out = out_, .replace = force_, .progress = [&](uint64_t done, uint64_t all) {
                             report(done, all);
