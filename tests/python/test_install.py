@@ -89,6 +89,7 @@ def test_fish_completes_commands_flags_and_words(installed):
     assert "--port" in offers("lancet serve --po")
 
 
+@pytest.mark.skipif("LANCET_SLOW_BINARY" in os.environ, reason="DID NOT RUN: a sanitizer's build wants other libraries")
 def test_the_package_has_its_dependencies_and_what_it_holds_works(build, tmp_path):
     needs("dpkg-shlibdeps")
     package = shell(ROOT / "tools" / "deb.sh", build, "as it is built", env=os.environ | {"DPKG_DEB_COMPRESSOR_TYPE": "none"}).strip()
@@ -100,7 +101,7 @@ def test_the_package_has_its_dependencies_and_what_it_holds_works(build, tmp_pat
         assert (tmp_path / file).is_file(), file
     # The container's second stage installs the same libraries by name.
     recipe = (ROOT / "Containerfile").read_text()
-    of_the_compiler = {"libc6", "libgcc-s1", "libstdc++6", "libasan8", "libubsan1"}
+    of_the_compiler = {"libc6", "libgcc-s1", "libstdc++6"}
     for library in set(re.findall(r"(lib[\w.+-]+)", depends)) - of_the_compiler:
         assert f" {library} " in recipe, library
 
