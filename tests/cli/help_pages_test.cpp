@@ -24,7 +24,7 @@ TEST(HelpPages, TheManualHasEveryFlagAndEscapesWhatRoffWouldRead) {
   EXPECT_TRUE(has(
       page,
       "\\fB\\-p\\fR, \\fB\\-\\-port\\fR \\fIVALUE\\fR\n\\&.dot \\(aqquote\\(aq [x]: back\\(rsslash (default: 8111)\n"));
-  EXPECT_TRUE(has(page, "\\fB\\-\\-kv\\fR f16|q8\n"));
+  EXPECT_TRUE(has(page, "\\fB\\-\\-kv\\fR f16|\\:q8\n"));
   EXPECT_TRUE(has(page, "\\fB\\-\\-lines\\fR\nlines\n"));
   EXPECT_TRUE(has(page, "\\fBmodel\\fR\na file\n"));
   EXPECT_TRUE(has(page, "talks:\n.PP\n.nf\n.RS 4\nlancet chat\n"));
