@@ -7,7 +7,7 @@
 namespace lancet {
 
 Weight ActivationRecorder::place(const StoredTensor& tensor, WeightUse use) {
-  Weight weight = inner_->place(tensor, use);
+  Weight weight = inner_.place(tensor, use);
   if (tensor.rows > 1) {
     Columns& columns = matrices_[weight.data];
     columns.name = tensor.name;
@@ -17,7 +17,7 @@ Weight ActivationRecorder::place(const StoredTensor& tensor, WeightUse use) {
 }
 
 void ActivationRecorder::matmul(Matrix x, std::initializer_list<Product> products) {
-  const std::span<const float> values = inner_->read(x);
+  const std::span<const float> values = inner_.read(x);
   std::vector<double> sums(static_cast<size_t>(x.cols));
   for (size_t at = 0; at < values.size(); at += sums.size())
     for (size_t col = 0; col < sums.size(); col++) sums[col] += double{values[at + col]} * values[at + col];
@@ -26,7 +26,7 @@ void ActivationRecorder::matmul(Matrix x, std::initializer_list<Product> product
     CHECK(found != matrices_.end());
     for (size_t col = 0; col < sums.size(); col++) found->second.squares[col] += sums[col];
   }
-  inner_->matmul(x, products);
+  inner_.matmul(x, products);
 }
 
 Importance ActivationRecorder::importance() const {

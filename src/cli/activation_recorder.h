@@ -7,15 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/forwarding_backend.h"
 #include "checkpoint/convert.h"
 
 namespace lancet {
 
 /// Passes everything on and sums squares of the input of every product by column.
-class ActivationRecorder final : public Backend {
+class ActivationRecorder final : public ForwardingBackend {
  public:
-  explicit ActivationRecorder(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  explicit ActivationRecorder(std::unique_ptr<Backend> inner) : ForwardingBackend(*inner), owned_(std::move(inner)) {}
 
   /// Squares of the inputs of each matrix by column, over their mean. A tied head's are the embedding's.
   Importance importance() const;
@@ -23,37 +23,13 @@ class ActivationRecorder final : public Backend {
   Weight place(const StoredTensor&, WeightUse) override;
   void matmul(Matrix x, std::initializer_list<Product>) override;
 
-  void finish_placing() override { inner_->finish_placing(); }
-  void limit_packing(uint64_t bytes) override { inner_->limit_packing(bytes); }
-  void settle() override { inner_->settle(); }
-  std::vector<KvLayer> allocate_cache(int layers, int blocks, int kv_heads, int head_width) override {
-    return inner_->allocate_cache(layers, blocks, kv_heads, head_width);
-  }
-  size_t cache_bytes_per_block(int layers, int kv_heads, int head_width) const override {
-    return inner_->cache_bytes_per_block(layers, kv_heads, head_width);
-  }
-  void begin_step(const Batch& batch) override { inner_->begin_step(batch); }
-  Matrix scratch(int rows, int cols) override { return inner_->scratch(rows, cols); }
-  std::span<const float> read(Matrix x) override { return inner_->read(x); }
-  void embed(Matrix out, const Weight& table) override { inner_->embed(out, table); }
-  void rms_norm(Matrix out, Matrix x, const Weight& gain, float epsilon) override {
-    inner_->rms_norm(out, x, gain, epsilon);
-  }
-  void rope(Matrix x, const RopeTable& table, bool queries) override { inner_->rope(x, table, queries); }
-  void store_kv(KvLayer layer, Matrix k, Matrix v) override { inner_->store_kv(layer, k, v); }
-  void attend(Matrix out, Matrix q, KvLayer layer) override { inner_->attend(out, q, layer); }
-  void silu_mul(Matrix out, Matrix gate, Matrix up) override { inner_->silu_mul(out, gate, up); }
-  void add(Matrix x, Matrix y) override { inner_->add(x, y); }
-  void gather(Matrix out, Matrix x, std::span<const int32_t> rows) override { inner_->gather(out, x, rows); }
-  std::string description() const override { return inner_->description(); }
-
  private:
   struct Columns {
     std::string name;
     std::vector<double> squares;
   };
 
-  std::unique_ptr<Backend> inner_;
+  std::unique_ptr<Backend> owned_;
   std::map<const std::byte*, Columns> matrices_;  // by where their weights lie
 };
 

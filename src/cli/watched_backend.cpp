@@ -6,11 +6,11 @@ namespace lancet {
 
 void WatchedBackend::add(Matrix x, Matrix y) {
   const auto copy = [&](Matrix matrix) {
-    const auto values = worker_.read(matrix);
+    const auto values = inner_.read(matrix);
     return std::vector<float>(values.begin(), values.end());
   };
   StreamStep step{.added = copy(y), .stream = {}};
-  worker_.add(x, y);
+  inner_.add(x, y);
   step.stream = copy(x);
   if (reference_ && steps_.size() < reference_->size()) {
     const std::vector<float>& wanted = (*reference_)[steps_.size()].stream;
@@ -21,12 +21,12 @@ void WatchedBackend::add(Matrix x, Matrix y) {
 
 void WatchedBackend::silu_mul(Matrix out, Matrix gate, Matrix up) {
   const auto negative = [&](Matrix matrix) {
-    const auto values = worker_.read(matrix);
+    const auto values = inner_.read(matrix);
     const auto count = std::count_if(values.begin(), values.end(), [](float value) { return value < 0; });
     return static_cast<double>(count) / static_cast<double>(std::max<size_t>(1, values.size()));
   };
   gates_.push_back({negative(gate), negative(up)});
-  worker_.silu_mul(out, gate, up);
+  inner_.silu_mul(out, gate, up);
 }
 
 }  // namespace lancet
