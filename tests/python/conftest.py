@@ -147,3 +147,16 @@ class TinyReference:
         self.prompts, self.greedy = facts["prompts"], facts["greedy"]
         self.logits = {a["name"]: numbers[a["offset"]:a["offset"] + a["rows"] * a["cols"]].reshape(a["rows"], a["cols"])
                        for a in facts["arrays"]}
+
+
+def lines_until_ready(process):
+    """What `lancet serve`, started with stderr=PIPE and text=True, says until its model answers; then it is ended."""
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "ready: " in line:
+            break
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0, lines
+    return lines

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 from checkpoint_io import (E4M3, from_bf16, half_to_pairs, pairs_to_half, read_safetensors, to_bf16, write_safetensors)
-from conftest import ROOT
+from conftest import ROOT, lines_until_ready
 
 ALL = os.environ.get("LANCET_DOCTOR") == "all"
 LAYER = "language_model.model.layers.{}."
@@ -368,22 +368,14 @@ def test_a_trained_model_with_its_q_and_k_permuted_is_told_from_the_good_one(lan
     assert code == 1 and named(document, causes, words), document
 
 
-def lines_until_ready(lancet, model):
-    process = subprocess.Popen([lancet.binary, "serve", "-m", model, "--port", "0"], stderr=subprocess.PIPE, text=True)
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if " ready: " in line:
-            break
-    process.terminate()
-    assert process.wait(timeout=20) == 0, lines
-    return lines
+def serve_lines(lancet, model):
+    return lines_until_ready(subprocess.Popen([lancet.binary, "serve", "-m", model, "--port", "0"], stderr=subprocess.PIPE, text=True))
 
 
 def test_serve_warns_of_what_the_cheap_part_finds(lancet, tiny, tmp_path):
-    assert not [line for line in lines_until_ready(lancet, tiny / "fp8") if " warning " in line]
+    assert not [line for line in serve_lines(lancet, tiny / "fp8") if " warning " in line]
     bad = plant(tiny / "fp8", tmp_path / "m", lambda m: (m.set(rms_norm_eps=0.01), change_scales(m, lambda s: 1, [1], [UP])))
-    warnings = [line for line in lines_until_ready(lancet, bad) if " warning " in line]
+    warnings = [line for line in serve_lines(lancet, bad) if " warning " in line]
     assert any("epsilon is 0.01" in line for line in warnings)
     assert any("1 of 21 FP8 tensors have a scale above 0.25" in line and "text.1.ffn.up" in line for line in warnings)
 
@@ -393,7 +385,7 @@ def test_doctor_for_people_ends_with_a_verdict(lancet, tiny):
     assert "CPU features" in shown and "port 8111" in shown and shown.rstrip().endswith("verdict: all is right")
 
 
-@pytest.mark.skipif(not ALL, reason="LANCET_DOCTOR=all plants every fault: half an hour")
+@pytest.mark.skipif(not ALL, reason="LANCET_DOCTOR=all plants every fault: four minutes")
 def test_nine_of_ten_faults_are_named(lancet, smol_fp8, smol_gguf, tmp_path):
     rows, only = [], os.environ.get("LANCET_DOCTOR_ONLY", "")
     for name, (how, causes, words) in {**FAULTS, **GGUF_FAULTS}.items():

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from conftest import lines_until_ready
 from hub_fixture import cache, files, hub, model_files, wanted  # noqa: F401 (fixtures)
 
 REPO = "owner/model"
@@ -229,14 +230,7 @@ def tiny_files(tiny):
 def test_serve_fetches_what_is_missing_and_says_how_much(cache, hub, tiny):
     hub.add(REPO, tiny_files(tiny))
     process = cache.start("serve", "-m", REPO, "--port", "0", "--ctx", "512")
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if "ready" in line:
-            break
-    process.terminate()
-    process.communicate(timeout=30)
-    said = "".join(lines)
+    said = "".join(lines_until_ready(process))
     assert "to fetch" in said and said.index("to fetch") < said.index("listening on") and "ready" in said, said
 
 

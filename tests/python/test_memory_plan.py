@@ -3,18 +3,13 @@ import subprocess
 
 import numpy as np
 import pytest
+from conftest import lines_until_ready
 
 
 def test_serve_prints_the_plan_before_it_is_ready(lancet, tiny):
     process = subprocess.Popen([lancet.binary, "serve", "-m", str(tiny / "fp8"), "--port", "0"], stderr=subprocess.PIPE,
                                text=True)
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if "ready:" in line:
-            break
-    process.terminate()
-    process.communicate(timeout=20)
+    lines = lines_until_ready(process)
     shown = "".join(lines)
     plan = [name for line in lines for name in ("weights", "cache", "scratch", "reserve", "available") if f"  {name} " in line]
     assert plan[:4] == ["weights", "cache", "scratch", "reserve"]
