@@ -11,6 +11,7 @@
 #include "base/output_file.h"
 #include "base/quantise.h"
 #include "checkpoint/gguf_names.h"
+#include "checkpoint/stored_rows.h"
 
 namespace lancet {
 namespace {
@@ -25,17 +26,6 @@ int64_t half_split_row(int64_t row, int64_t head_width) {
 }
 
 bool is_rotated(std::string_view name) { return name.ends_with(".attention.q") || name.ends_with(".attention.k"); }
-
-void decode_row(const StoredTensor& tensor, int64_t row, float* to) {
-  const FormatInfo& info = format_info(tensor.format);
-  const int64_t bytes = row_bytes(tensor.format, tensor.cols);
-  info.decode(tensor.bytes.data() + row * bytes, to, tensor.cols / info.block_values);
-  const ScaleGrid& scale = tensor.scale;
-  if (scale.values.empty()) return;
-  const int64_t blocks = (tensor.cols + scale.col_block - 1) / scale.col_block;
-  const float* scales = scale.values.data() + row / scale.row_block * blocks;
-  for (int64_t col = 0; col < tensor.cols; col++) to[col] *= scales[col / scale.col_block];
-}
 
 void encode_row(Format format, const float* values, int64_t cols, const float* weights, std::byte* to) {
   const auto put_16 = [&](uint16_t (*narrow)(float)) {
@@ -98,7 +88,7 @@ class TensorConverter {
     thread_local std::vector<float> values, back;
     values.resize(cols);
     const int64_t source = head_width_ > 0 ? half_split_row(row, head_width_) : row;
-    decode_row(from_, source, values.data());
+    decode_row(from_, source, values);
     std::byte* to = bytes_.data() + at * static_cast<size_t>(row_bytes_);
     RowSums& sums = sums_[at];
     for (const float x : values) sums.squares += double{x} * x;

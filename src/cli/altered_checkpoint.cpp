@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "cli/doctor_numbers.h"
+#include "checkpoint/stored_rows.h"
 
 namespace lancet {
 

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "checkpoint/stored_rows.h"
+
 namespace lancet {
 namespace {
 
@@ -144,20 +146,6 @@ std::vector<double> head_profile(const TensorStats& stats, int head_width) {
 }
 
 }  // namespace
-
-void decode_row(const StoredTensor& tensor, int64_t row, std::span<float> out) {
-  const FormatInfo& info = format_info(tensor.format);
-  info.decode(tensor.bytes.data() + row * row_bytes(tensor.format, tensor.cols), out.data(),
-              tensor.cols / info.block_values);
-  const ScaleGrid& grid = tensor.scale;
-  if (grid.values.empty()) return;
-  const int64_t per_row = (tensor.cols + grid.col_block - 1) / grid.col_block;
-  const float* scales = grid.values.data() + row / grid.row_block * per_row;
-  for (int64_t block = 0; block < per_row; block++) {
-    const auto end = static_cast<size_t>(std::min(tensor.cols, (block + 1) * grid.col_block));
-    for (auto i = static_cast<size_t>(block * grid.col_block); i < end; i++) out[i] *= scales[block];
-  }
-}
 
 std::vector<TensorStats> measure_tensors(std::span<const StoredTensor> tensors, int64_t row_step, ThreadPool& pool) {
   std::vector<TensorStats> all;

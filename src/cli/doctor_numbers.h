@@ -27,9 +27,6 @@ struct TensorStats {
 /// Decoded with their scales; every `row_step`-th row is read.
 std::vector<TensorStats> measure_tensors(std::span<const StoredTensor> tensors, int64_t row_step, ThreadPool&);
 
-/// One row as numbers, scales included.
-void decode_row(const StoredTensor&, int64_t row, std::span<float> out);
-
 /// Tensors with one and the same fault.
 struct Suspicion {
   std::string cause;                 // as in Finding

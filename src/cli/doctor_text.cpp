@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "checkpoint/stored_rows.h"
 #include "cli/doctor_numbers.h"
 #include "cli/doctor_sample.h"
 #include "cli/model_flags.h"

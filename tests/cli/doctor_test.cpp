@@ -154,15 +154,6 @@ TEST(DoctorNumbers, FindsATransposedMatrix) {
   }
 }
 
-TEST(DoctorNumbers, ScalesAreAppliedBlockByBlock) {
-  const std::vector<std::byte> codes(4 * 4, std::byte{e4m3_from_f32(1)});
-  const StoredTensor tensor{
-      .format = Format::f8_e4m3, .rows = 4, .cols = 4, .bytes = codes, .scale = {2, 3, {1, 2, 3, 4}}};
-  std::vector<float> row(4);
-  decode_row(tensor, 3, row);
-  EXPECT_EQ(row, (std::vector<float>{3, 3, 3, 4}));
-}
-
 std::vector<StreamStep> run(const Checkpoint& checkpoint, const std::vector<StreamStep>* reference) {
   const auto backend = make_cpu_backend({.threads = 1, .exact = true});
   WatchedBackend watched(*backend, reference);

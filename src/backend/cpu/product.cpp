@@ -13,7 +13,7 @@
 
 #include "backend/cpu/panel_slot.h"
 #include "base/check.h"
-#include "base/sizes.h"
+#include "checkpoint/stored_rows.h"
 
 namespace lancet {
 namespace {
@@ -215,16 +215,7 @@ void multiply(CpuCore& core, Matrix x, std::span<const Product> products) {
 void decode_row(const Weight& weight, int64_t row, float* out) {
   const FormatInfo& format = format_info(weight.format);
   format.decode(weight.data + row * row_bytes(weight.format, weight.cols), out, weight.cols / format.block_values);
-  if (!weight.scale) return;
-  const ScaleGrid& scale = *weight.scale;
-  const auto col_blocks =
-      static_cast<int64_t>(divide_up(static_cast<uint64_t>(weight.cols), static_cast<uint64_t>(scale.col_block)));
-  const float* scales = scale.values.data() + row / scale.row_block * col_blocks;
-  for (int64_t block = 0; block < col_blocks; block++) {
-    const int64_t begin = block * scale.col_block;
-    const int64_t end = begin + std::min(scale.col_block, weight.cols - begin);
-    for (int64_t col = begin; col < end; col++) out[col] *= scales[block];
-  }
+  if (weight.scale) scale_row(*weight.scale, row, {out, static_cast<size_t>(weight.cols)});
 }
 
 }  // namespace lancet
