@@ -120,7 +120,7 @@ class Serve : public Command {
   void pull_if_missing() const {
     const auto name = as_hub_name(model_.model);
     const CacheLookup found = name ? look_up(*name) : CacheLookup();
-    if (!name || (!found.model.empty() && found.missing.empty())) {
+    if (!name || (!found.model.empty() && missing_weights(found.model).empty())) {
       resolve_model(model_.model);
       return;
     }

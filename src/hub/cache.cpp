@@ -102,32 +102,15 @@ std::string missing_shard(const fs::path& folder, const std::string& index) {
   return {};
 }
 
-/// A weight file that the reader of this model will want and that is not there, or nothing.
-std::string missing_file(const fs::path& model) {
-  std::error_code ignored;
-  if (model.extension() == ".gguf") {
-    const std::string name = model.filename().string();
-    for (const std::string& part : split_names(name))
-      if (!fs::exists(model.parent_path() / part, ignored)) return part;
-    return {};
-  }
-  const std::string stem = fs::exists(model / "config.json", ignored) ? "model" : "consolidated";
-  const std::string single = stem + ".safetensors", index = single + ".index.json";
-  if (fs::exists(model / single, ignored)) return {};
-  return fs::exists(model / index, ignored) ? missing_shard(model, index) : single;
-}
-
 CacheLookup pick_model(const HubName& name, const fs::path& snapshot) {
   std::error_code ignored;
   const bool folder = fs::exists(snapshot / "config.json", ignored) || fs::exists(snapshot / "params.json", ignored);
   const std::vector<std::string> models = gguf_models(gguf_files(snapshot));
   const std::vector<std::string> found = name.quant.empty() ? models : with_quant(models, name.quant);
-  if (name.quant.empty() && folder) {
-    std::string missing = missing_file(snapshot);
-    // Some repositories of GGUF files have a config.json beside them.
-    if (missing.empty() || found.empty()) return {.model = snapshot, .why = {}, .missing = std::move(missing)};
-  }
-  if (found.size() == 1) return {.model = snapshot / found.front(), .missing = missing_file(snapshot / found.front())};
+  // Some repositories of GGUF files have a config.json beside them.
+  if (name.quant.empty() && folder && (found.empty() || missing_weights(snapshot).empty()))
+    return {.model = snapshot, .why = {}};
+  if (found.size() == 1) return {.model = snapshot / found.front(), .why = {}};
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(snapshot, ignored)) files.push_back(entry.path().filename().string());
   const std::string where = fmt::format("{} is cached in {}", name.repo, snapshot.string());
@@ -153,8 +136,8 @@ fs::path resolve(const std::string& model, bool weights) {
   }
   if (!name) return model;
   CacheLookup found = look_up(*name);
-  if (found.why.empty() && weights && !found.missing.empty())
-    found.why = fmt::format("{}: {} is not there", found.model.string(), found.missing);
+  const std::string missing = found.why.empty() && weights ? missing_weights(found.model) : "";
+  if (!missing.empty()) found.why = fmt::format("{}: {} is not there", found.model.string(), missing);
   if (found.why.empty()) return std::move(found.model);
   throw Error(Fault::not_found, fmt::format("{}; to get it: lancet pull {}", found.why, hub_name_text(*name)));
 }
@@ -228,6 +211,20 @@ CacheLookup look_up(const HubName& name) {
                                folder.string())};
   }
   return pick_model(name, *snapshot);
+}
+
+std::string missing_weights(const fs::path& model) {
+  std::error_code ignored;
+  if (model.extension() == ".gguf") {
+    const std::string name = model.filename().string();
+    for (const std::string& part : split_names(name))
+      if (!fs::exists(model.parent_path() / part, ignored)) return part;
+    return {};
+  }
+  const std::string stem = fs::exists(model / "config.json", ignored) ? "model" : "consolidated";
+  const std::string single = stem + ".safetensors", index = single + ".index.json";
+  if (fs::exists(model / single, ignored)) return {};
+  return fs::exists(model / index, ignored) ? missing_shard(model, index) : single;
 }
 
 fs::path resolve_model(const std::string& model) { return resolve(model, false); }

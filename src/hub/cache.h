@@ -35,11 +35,13 @@ std::string repository_folder(const std::string& repo);
 struct CacheLookup {
   std::filesystem::path model;  // for open_checkpoint; empty: not there
   std::string why;              // a sentence without its full stop, if it is not there
-  std::string missing;          // a weight file that a reader of `model` will want and not find; empty: none
 };
 /// Looks a hub name up: of its revision, else of refs/main, else of the newest snapshot; with a quant the matching
 /// .gguf.
 CacheLookup look_up(const HubName& name);
+/// A weight file that a reader of this cached model will want and not find; empty: none. Reads the index of shards:
+/// Error{bad_file} if it is none.
+std::string missing_weights(const std::filesystem::path& model);
 
 /// Turns what a user gave as MODEL into a path that open_checkpoint takes: an existing path is returned as it is; a hub
 /// name is looked up. Throws Error{not_found} that says where was looked, what is there, and how to get it.

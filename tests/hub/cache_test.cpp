@@ -101,6 +101,14 @@ TEST_F(Hub, TheOnlyGgufNeedsNoQuant) {
   EXPECT_EQ(resolve_model("owner/repo"), snapshot("c/M-Q4_K_M.gguf"));
 }
 
+TEST_F(Hub, AnIndexOfShardsIsReadForWeightsOnly) {
+  add("c/config.json");
+  add("c/model.safetensors.index.json");
+  EXPECT_EQ(resolve_model("owner/repo"), snapshot("c"));
+  const std::string broken = error_message([] { resolve_weights("owner/repo"); });
+  EXPECT_NE(broken.find("model.safetensors.index.json"), std::string::npos) << broken;
+}
+
 TEST_F(Hub, AbsentModelsSayWhereWasLooked) {
   const std::string empty = error_message([] { resolve_model("owner/other"); });
   EXPECT_NE(empty.find(cache_.path().string()), std::string::npos) << empty;
