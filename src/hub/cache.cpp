@@ -109,8 +109,8 @@ CacheLookup pick_model(const HubName& name, const fs::path& snapshot) {
   const std::vector<std::string> found = name.quant.empty() ? models : with_quant(models, name.quant);
   // Some repositories of GGUF files have a config.json beside them.
   if (name.quant.empty() && folder && (found.empty() || missing_weights(snapshot).empty()))
-    return {.model = snapshot, .why = {}};
-  if (found.size() == 1) return {.model = snapshot / found.front(), .why = {}};
+    return {.model = snapshot, .commit = snapshot.filename().string(), .why = {}};
+  if (found.size() == 1) return {.model = snapshot / found.front(), .commit = snapshot.filename().string(), .why = {}};
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(snapshot, ignored)) files.push_back(entry.path().filename().string());
   const std::string where = fmt::format("{} is cached in {}", name.repo, snapshot.string());
@@ -126,6 +126,14 @@ CacheLookup pick_model(const HubName& name, const fs::path& snapshot) {
                              name.quant.empty() ? "" : ":", name.quant, listed(found), name.repo)};
 }
 
+CacheLookup require(const HubName& name, bool weights) {
+  CacheLookup found = look_up(name);
+  const std::string missing = found.why.empty() && weights ? missing_weights(found.model) : "";
+  if (!missing.empty()) found.why = fmt::format("{}: {} is not there", found.model.string(), missing);
+  if (found.why.empty()) return found;
+  throw Error(Fault::not_found, fmt::format("{}; to get it: lancet pull {}", found.why, hub_name_text(name)));
+}
+
 fs::path resolve(const std::string& model, bool weights) {
   const auto name = as_hub_name(model);
   std::error_code ignored;
@@ -134,12 +142,7 @@ fs::path resolve(const std::string& model, bool weights) {
                                               "owner/repo:QUANT)",
                                               lancet::quoted(model)));
   }
-  if (!name) return model;
-  CacheLookup found = look_up(*name);
-  const std::string missing = found.why.empty() && weights ? missing_weights(found.model) : "";
-  if (!missing.empty()) found.why = fmt::format("{}: {} is not there", found.model.string(), missing);
-  if (found.why.empty()) return std::move(found.model);
-  throw Error(Fault::not_found, fmt::format("{}; to get it: lancet pull {}", found.why, hub_name_text(*name)));
+  return name ? require(*name, weights).model : fs::path(model);
 }
 
 }  // namespace
@@ -230,5 +233,7 @@ std::string missing_weights(const fs::path& model) {
 fs::path resolve_model(const std::string& model) { return resolve(model, false); }
 
 fs::path resolve_weights(const std::string& model) { return resolve(model, true); }
+
+CacheLookup require_cached(const HubName& name) { return require(name, true); }
 
 }  // namespace lancet

@@ -34,6 +34,7 @@ std::string repository_folder(const std::string& repo);
 /// What the cache has of a model.
 struct CacheLookup {
   std::filesystem::path model;  // for open_checkpoint; empty: not there
+  std::string commit;           // whose snapshot that is
   std::string why;              // a sentence without its full stop, if it is not there
 };
 /// Looks a hub name up: of its revision, else of refs/main, else of the newest snapshot; with a quant the matching
@@ -48,5 +49,7 @@ std::string missing_weights(const std::filesystem::path& model);
 std::filesystem::path resolve_model(const std::string& model);
 /// The same for those who need the weights too.
 std::filesystem::path resolve_weights(const std::string& model);
+/// Of a hub name and nothing else: what the cache has of it, weights included; throws as resolve_weights does.
+CacheLookup require_cached(const HubName& name);
 
 }  // namespace lancet

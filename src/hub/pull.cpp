@@ -151,8 +151,8 @@ class Pull {
 
 Pulled pull_model(const HubName& name, const HubSettings& settings, const PullWatch& watch) {
   if (!settings.offline) return Pull(name, settings, watch).run();
-  Pulled out{.plan = {.name = name, .commit = {}, .files = {}}, .model = resolve_model(hub_name_text(name))};
-  return out;
+  CacheLookup found = require_cached(name);
+  return {.plan = {.name = name, .commit = std::move(found.commit), .files = {}}, .model = std::move(found.model)};
 }
 
 void require_room(const fs::path& folder, uint64_t bytes) {

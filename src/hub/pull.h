@@ -41,7 +41,8 @@ struct Pulled {
 
 /// Asks the hub, chooses files, fetches those that are missing and links the snapshot; everything is of one commit.
 /// Other processes, huggingface_hub's too, may pull the same. Throws Error; what was fetched stays for the next time.
-/// Offline, only what is in the cache is looked at: Error{not_found} if the model is not.
+/// Offline, only what is in the cache is looked at, and the plan has no files: Error{not_found} if the model, or one of
+/// its weight files, is not there.
 Pulled pull_model(const HubName& name, const HubSettings& settings, const PullWatch& watch);
 
 /// Error{io} unless the disk of `folder` has room for so many bytes and a reserve.

@@ -362,12 +362,15 @@ def test_a_proxy_is_used(cache, hub, files):
 
 
 def test_offline_nobody_is_asked(cache, hub, files):
-    hub.add(REPO, files)
+    commit = hub.add(REPO, files)
     assert "lancet pull owner/model" in cache.refuses(REPO, "--offline")
     path = cache.pull(REPO)["path"]
     hub.requests.clear()
     cache.environment["HF_HUB_OFFLINE"] = "1"
-    assert cache.pull(REPO)["path"] == path and hub.requests == []
+    pulled = cache.pull(REPO)
+    assert (pulled["path"], pulled["commit"]) == (path, commit) and hub.requests == []
+    os.unlink(os.path.join(path, "model.safetensors"))
+    assert "model.safetensors is not there" in cache.refuses(REPO)
 
 
 # The disk.
