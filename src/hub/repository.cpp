@@ -37,13 +37,23 @@ bool is_device_name(std::string_view part) {
 
 bool is_safe_part(std::string_view part) {
   const auto bad = [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '\\' || c == ':'; };
-  return !part.empty() && part.size() <= kPartBytes && part != "." && part != ".." && !is_device_name(part) &&
+  return !part.empty() && part.size() <= kPartBytes && part != "." && part != ".." &&
          std::none_of(part.begin(), part.end(), bad);
+}
+
+template <typename Predicate>
+bool all_parts(std::string_view name, const Predicate& predicate) {
+  while (true) {
+    const size_t slash = name.find('/');
+    if (!predicate(name.substr(0, slash))) return false;
+    if (slash == std::string_view::npos) return true;
+    name.remove_prefix(slash + 1);
+  }
 }
 
 RepositoryFile read_file(const JsonView& entry) {
   const JsonView name = entry.at("rfilename");
-  if (!is_safe_file_name(name.string())) name.fail("a relative name that stays inside its folder");
+  if (!stays_in_folder(name.string())) name.fail("a relative name that stays inside its folder");
   RepositoryFile file{.name = std::string(name.string()), .digest = {}};
   const auto lfs = entry.find("lfs");
   const JsonView size = lfs ? lfs->at("size") : entry.at("size");
@@ -159,6 +169,18 @@ const RepositoryFile* image_part(const RepositoryInfo& info, std::string_view qu
                                             quant.empty() ? "" : ":", quant, listed(found), repo));
 }
 
+std::vector<RepositoryFile> model_files(const std::string& repo, const RepositoryInfo& info, const std::string& quant) {
+  if (quant.empty())
+    if (std::vector<RepositoryFile> files = folder_files(info); !files.empty()) return files;
+  const std::vector<std::string> models = gguf_models(gguf_names(info));
+  const std::vector<std::string> found = quant.empty() ? models : with_quant(models, quant);
+  if (found.size() != 1) refuse_choice(repo, info, quant, models, found);
+  std::vector<RepositoryFile> files;
+  if (const RepositoryFile* image = image_part(info, quant)) files.push_back(*image);
+  for (RepositoryFile& part : split_files(repo, info, found.front())) files.push_back(std::move(part));
+  return files;
+}
+
 }  // namespace
 
 bool is_digest(std::string_view text) {
@@ -167,14 +189,10 @@ bool is_digest(std::string_view text) {
 }
 
 bool is_safe_file_name(std::string_view name) {
-  if (name.size() > kNameBytes) return false;
-  while (true) {
-    const size_t slash = name.find('/');
-    if (!is_safe_part(name.substr(0, slash))) return false;
-    if (slash == std::string_view::npos) return true;
-    name.remove_prefix(slash + 1);
-  }
+  return stays_in_folder(name) && all_parts(name, [](std::string_view part) { return !is_device_name(part); });
 }
+
+bool stays_in_folder(std::string_view name) { return name.size() <= kNameBytes && all_parts(name, is_safe_part); }
 
 RepositoryInfo parse_repository_info(std::string_view text, const std::string& source, Budget& budget) {
   const boost::json::value document = parse_json(text, source, {.nodes = 4'000'000}, budget);
@@ -196,14 +214,12 @@ RepositoryInfo parse_repository_info(std::string_view text, const std::string& s
 
 std::vector<RepositoryFile> choose_files(const std::string& repo, const RepositoryInfo& info,
                                          const std::string& quant) {
-  if (quant.empty())
-    if (std::vector<RepositoryFile> files = folder_files(info); !files.empty()) return files;
-  const std::vector<std::string> models = gguf_models(gguf_names(info));
-  const std::vector<std::string> found = quant.empty() ? models : with_quant(models, quant);
-  if (found.size() != 1) refuse_choice(repo, info, quant, models, found);
-  std::vector<RepositoryFile> files;
-  if (const RepositoryFile* image = image_part(info, quant)) files.push_back(*image);
-  for (RepositoryFile& part : split_files(repo, info, found.front())) files.push_back(std::move(part));
+  std::vector<RepositoryFile> files = model_files(repo, info, quant);
+  for (const RepositoryFile& file : files)
+    if (!is_safe_file_name(file.name))
+      throw Error(Fault::bad_file,
+                  fmt::format("{}: {} is a device on Windows, and no name for a file: it is not fetched", repo,
+                              lancet::quoted(file.name)));
   return files;
 }
 

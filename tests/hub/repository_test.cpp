@@ -80,6 +80,16 @@ TEST(Repository, NamesStayInsideTheirFolder) {
   EXPECT_FALSE(is_safe_file_name(deep + "/n"));
 }
 
+TEST(Repository, DeviceNamesAreRefusedOnlyWhereTheFileIsWanted) {
+  for (const char* name : {"con.json", "code/aux.py", "NUL"}) EXPECT_TRUE(stays_in_folder(name)) << name;
+  for (const char* name : {"", "/con", "../con", "con/..", "c:con"}) EXPECT_FALSE(stays_in_folder(name)) << name;
+  EXPECT_EQ(chosen({"con.json", "code/aux.py", "config.json", "model.safetensors"}),
+            (Names{"model.safetensors", "config.json"}));
+  for (const char* name : {"con.gguf", "nul/M-Q4_0.gguf"})
+    EXPECT_NE(refused({name}).find("a device on Windows"), std::string::npos) << name;
+  EXPECT_EQ(chosen({"con.Q8_0.gguf", "M-Q4_0.gguf"}, "Q4_0"), Names{"M-Q4_0.gguf"});
+}
+
 TEST(Repository, OneCopyOfTheWeightsIsChosenAndTheConfigComesLast) {
   const Names both = {"README.md",
                       "config.json",

@@ -255,11 +255,20 @@ def test_a_document_that_is_none_is_refused(cache, hub, document):
     assert "the hub's answer about owner/model" in cache.refuses(REPO)
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "x\0y", "a//x", "n" * 300, "a\\..\\x", "con.json"])
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "x\0y", "a//x", "n" * 300, "a\\..\\x"])
 def test_names_that_lead_elsewhere_are_refused(cache, hub, files, name):
     hub.add(REPO, files | {name: b"x"})
     assert "wanted a relative name that stays inside its folder" in cache.refuses(REPO)
     assert hub.fetched() == [] and not cache.folder.exists()
+
+
+def test_a_name_that_windows_keeps_for_a_device_is_refused_where_it_is_wanted(cache, hub, files):
+    commit = hub.add(REPO, files | {"con.json": b"x", "code/aux.py": b"x"})
+    cache.pull(REPO)
+    cache.check(REPO, commit, wanted(files))
+    hub.add("owner/device", {"con.gguf": b"x"})
+    assert "is a device on Windows" in cache.refuses("owner/device")
+    assert "con.gguf" not in hub.fetched() and not cache.repository("owner/device").exists()
 
 
 @pytest.mark.parametrize("digest", ["../../x", "A" * 64, "0" * 63, ""])
