@@ -36,7 +36,8 @@ bool is_still_there(int file, const std::filesystem::path& path) {
 
 }  // namespace
 
-FileLock::FileLock(const std::filesystem::path& path, const std::function<void()>& waiting) {
+// Delegating makes this a whole object at once, so that its destructor runs when `waiting` throws.
+FileLock::FileLock(const std::filesystem::path& path, const std::function<void()>& waiting) : FileLock() {
   for (bool told = false;;) {
     file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0664);
     if (file_ < 0) fail_io(path, "open it");
@@ -52,7 +53,9 @@ FileLock::FileLock(const std::filesystem::path& path, const std::function<void()
   }
 }
 
-FileLock::~FileLock() { close(file_); }
+FileLock::~FileLock() {
+  if (file_ >= 0) close(file_);
+}
 
 bool is_locked(const std::filesystem::path& path) {
   const Descriptor file(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));

@@ -6,8 +6,8 @@
 
 namespace lancet {
 
-/// Holds the lock while it lives; a process that dies lets go of it. `waiting` is called once if somebody else has it.
-/// Throws Error{io} if the file cannot be made.
+/// Holds the lock while it lives; a process that dies lets go of it. `waiting` is called once if somebody else has it,
+/// and may throw instead of waiting. Throws Error{io} if the file cannot be made.
 class FileLock {
  public:
   FileLock(const std::filesystem::path& path, const std::function<void()>& waiting);
@@ -17,6 +17,7 @@ class FileLock {
   bool trusted() const { return trusted_; }
 
  private:
+  FileLock() = default;
   int file_ = -1;
   bool trusted_ = true;
 };

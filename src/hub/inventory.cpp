@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 #include <system_error>
 
@@ -12,6 +13,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "hub/file_lock.h"
+#include "hub/files.h"
 #include "hub/repository.h"
 
 namespace lancet {
@@ -122,12 +124,30 @@ std::vector<fs::path> meant_files(const HubName& name, const fs::path& snapshot)
   return out;
 }
 
-void refuse_if_fetching(const fs::path& cache, const HubName& name, const std::vector<fs::path>& blobs) {
-  for (const fs::path& blob : blobs) {
-    const std::string digest = blob.stem().string();
-    if (is_locked(cache / ".locks" / repository_folder(name.repo) / (digest + ".lock")))
-      throw Error(Fault::busy, fmt::format("{}: another process is fetching it; nothing is removed", name.repo));
+[[noreturn]] void refuse_busy(const std::string& repo) {
+  throw Error(Fault::busy, fmt::format("{}: another process is fetching it; nothing is removed", repo));
+}
+
+/// Where the locks of a repository's blobs lie, relative to the cache.
+fs::path lock_folder(const Removal& removal) { return fs::path(".locks") / removal.repository.filename(); }
+
+/// The lock files of the blobs that go; a blob and its unfinished or damaged downloads share one.
+std::set<fs::path> lock_files(const Removal& removal) {
+  std::set<fs::path> out;
+  const fs::path folder = removal.repository.parent_path() / lock_folder(removal);
+  for (const fs::path& blob : removal.blobs) {
+    const std::string name = blob.filename().string(), digest = name.substr(0, name.find('.'));
+    if (is_digest(digest)) out.insert(folder / (digest + ".lock"));
   }
+  return out;
+}
+
+std::vector<std::unique_ptr<FileLock>> hold_locks(const Removal& removal) {
+  std::vector<std::unique_ptr<FileLock>> held;
+  if (!removal.blobs.empty()) make_folders_inside(removal.repository.parent_path(), lock_folder(removal));
+  for (const fs::path& file : lock_files(removal))
+    held.push_back(std::make_unique<FileLock>(file, [&] { refuse_busy(removal.repo); }));
+  return held;
 }
 
 }  // namespace
@@ -145,7 +165,7 @@ std::vector<CachedRepository> list_cache() {
 
 Removal plan_removal(const HubName& name) {
   const fs::path cache = hub_cache_folder();
-  Removal out{.repository = cache / repository_folder(name.repo), .links = {}, .blobs = {}};
+  Removal out{.repo = name.repo, .repository = cache / repository_folder(name.repo), .links = {}, .blobs = {}};
   std::error_code absent;
   if (fs::is_symlink(fs::symlink_status(out.repository, absent))) {
     throw Error(Fault::unsupported,
@@ -167,13 +187,15 @@ Removal plan_removal(const HubName& name) {
         (links.contains(file) ? going : kept).insert(blob);
     std::set_difference(going.begin(), going.end(), kept.begin(), kept.end(), std::back_inserter(out.blobs));
   }
-  refuse_if_fetching(cache, name, out.blobs);
+  const std::set<fs::path> locks = lock_files(out);
+  if (std::any_of(locks.begin(), locks.end(), is_locked)) refuse_busy(name.repo);
   for (const fs::path& blob : out.blobs) out.bytes += size_of(blob).bytes;
   for (const fs::path& link : out.links) out.bytes += size_of(link).bytes;
   return out;
 }
 
 void remove(const Removal& removal) {
+  const auto locks = hold_locks(removal);
   std::error_code failed;
   const auto check = [&](const fs::path& path) {
     if (failed) throw Error(Fault::io, fmt::format("{}: cannot remove it: {}", path.string(), failed.message()));

@@ -29,8 +29,9 @@ std::vector<CachedRepository> list_cache();
 
 /// What a removal takes: links of snapshots, and blobs that no other link needs.
 struct Removal {
-  std::filesystem::path repository;
-  bool everything = false;  // the repository with all that is in it
+  std::string repo;
+  std::filesystem::path repository;  // its folder
+  bool everything = false;           // the repository with all that is in it
   std::vector<std::filesystem::path> links, blobs;
   uint64_t bytes = 0;  // that become free
 };
@@ -38,7 +39,8 @@ struct Removal {
 /// The removal of a repository, of one revision, or of one quant's files. Throws Error{not_found} if it is not there,
 /// Error{unsupported} if its folder is a link, Error{busy} if another process is fetching it.
 Removal plan_removal(const HubName& name);
-/// Throws Error{io}.
+/// Holds the locks of all blobs that go, so that nobody fetches one of them meanwhile. Throws Error{io}, and
+/// Error{busy} before anything is removed if another process is fetching one.
 void remove(const Removal&);
 
 }  // namespace lancet

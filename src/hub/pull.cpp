@@ -62,8 +62,8 @@ class Pull {
       out.model = link_all(out.plan);
       return out;
     }
-    throw Error(Fault::unavailable,
-                fmt::format("{}: changed on the hub {} times while it was fetched", name_.repo, kPlans));
+    throw Error(Fault::unavailable, fmt::format("{}: changed on the hub or in the cache {} times while it was fetched",
+                                                name_.repo, kPlans));
   }
 
  private:
@@ -86,7 +86,7 @@ class Pull {
     return plan;
   }
 
-  /// False if the repository changed meanwhile.
+  /// False if the repository, or the cache, changed meanwhile.
   bool fetch_all(Pulled& out) {
     uint64_t before = 0;
     for (const RepositoryFile& file : out.plan.files) {
@@ -113,6 +113,16 @@ class Pull {
       }
       before += file.size;
       watch_.progress({file.name, before, out.plan.total_bytes});
+    }
+    return all_present(out.plan);
+  }
+
+  /// What was there when its turn came may have been removed while the others were fetched.
+  bool all_present(const PullPlan& plan) const {
+    for (const RepositoryFile& file : plan.files) {
+      if (blob_present(folder_ / "blobs", file)) continue;
+      watch_.note(fmt::format("{}: was removed by another process; fetching it again", file.name));
+      return false;
     }
     return true;
   }

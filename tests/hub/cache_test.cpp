@@ -6,6 +6,8 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "hub/file_lock.h"
+#include "hub/inventory.h"
 #include "support/checkpoint_writer.h"
 
 namespace lancet {
@@ -122,6 +124,22 @@ TEST_F(Hub, AbsentModelsSayWhereWasLooked) {
   EXPECT_NE(nonsense.find("no file or folder that exists"), std::string::npos) << nonsense;
   fs::create_directories(cache_.path() / "models--owner--empty");
   EXPECT_NE(error_message([] { resolve_model("owner/empty"); }).find("did not finish"), std::string::npos);
+}
+
+TEST_F(Hub, LocksAreHeldWhileSomethingIsRemoved) {
+  const std::string digest(64, 'a');
+  const fs::path blob = cache_.write("models--owner--repo/blobs/" + digest, "x");
+  const fs::path lock = cache_.write(".locks/models--owner--repo/" + digest + ".lock", "");
+  const Removal removal = plan_removal({.repo = "owner/repo", .revision = {}, .quant = {}});
+  {
+    const FileLock fetching(lock, [] {});
+    const std::string busy = error_message([&] { remove(removal); });
+    EXPECT_NE(busy.find("another process is fetching it"), std::string::npos) << busy;
+    EXPECT_TRUE(fs::exists(blob));
+  }
+  remove(removal);
+  EXPECT_FALSE(fs::exists(removal.repository));
+  EXPECT_FALSE(is_locked(lock));
 }
 
 TEST_F(Hub, BrokenLinksAreNotModels) {

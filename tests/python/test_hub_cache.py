@@ -221,6 +221,27 @@ def test_what_is_being_fetched_is_not_removed(cache, hub, files):
     assert "another process is fetching it" in said
 
 
+def test_what_is_removed_while_the_rest_is_fetched_is_fetched_again(cache, hub, files):
+    old = hub.add(REPO, files)
+    cache.pull(REPO)
+    files["config.json"] = b'{"new": true}'
+    new = hub.add(REPO, files)
+    reached, release = threading.Event(), threading.Event()
+
+    def wait(handler, file):
+        reached.set()
+        release.wait(30)
+        return False
+    hub.faults["config.json"] = [wait]
+    process = cache.start("pull", REPO)
+    assert reached.wait(30)
+    cache.run("rm", f"{REPO}@{old}")
+    release.set()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0 and "was removed by another process" in err
+    cache.check(REPO, new, wanted(files))
+
+
 # Commands that take a model.
 
 def tiny_files(tiny):
