@@ -41,7 +41,7 @@ void examine_model(const std::string& model, const Deadline& deadline, Report& r
   report.good("files", fmt::format("{}, {}: {} tensors", checkpoint->config().architecture, checkpoint->container(),
                                    checkpoint->stored_tensor_count()));
   examine_config(*checkpoint, report);
-  const std::vector<TensorStats> weights = examine_weights(*checkpoint, report);
+  const std::vector<TensorStats> weights = examine_weights(*checkpoint, deadline, report);
   try {
     const Tokenizer tokenizer(checkpoint->vocabulary());
     examine_chat(checkpoint->chat_template(), tokenizer, report);

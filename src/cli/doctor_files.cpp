@@ -87,14 +87,13 @@ void examine_files(const fs::path& model, const Deadline& deadline, Report& repo
   Hashing hashing;
   const std::vector<fs::path> files = model_files(model);
   for (const fs::path& path : files) examine(path, deadline, hashing, report);
+  if (hashing.untried > 0) report.left_out(kSection, fmt::format("the hashes of {} files", hashing.untried));
   if (report.problems() > before || files.empty()) return;
   report.good(
       kSection,
       fmt::format("{} file{}, none empty, a git-LFS pointer or a web page{}", files.size(),
                   files.size() == 1 ? "" : "s",
                   hashing.right > 0 ? fmt::format("; {} with the content that the hub sent", hashing.right) : ""));
-  if (hashing.untried > 0)
-    report.note(kSection, fmt::format("{} files were not compared with the hub's hash: no time", hashing.untried));
 }
 
 }  // namespace lancet

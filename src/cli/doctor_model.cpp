@@ -260,11 +260,9 @@ void examine_predictions(const Checkpoint& checkpoint, const Tokenizer& tokenize
   const auto ids = sample_ids(tokenizer, std::min(most, static_cast<size_t>(checkpoint.config().text.context)));
   if (ids.size() < kFewTokens) return report.note(kSection, "nothing was computed: too little English fits into it");
   const double needed = kSecondsPerWeight * static_cast<double>(weights_of(checkpoint));
-  if (deadline.left() < needed)
-    return report.note(kSection, "nothing was computed, for lack of time: --seconds gives more");
+  if (deadline.left() < needed) return report.left_out(kSection, "what the model computes");
   compare_arithmetic(checkpoint, ids, signs.trained, report);
-  if (deadline.left() < needed / 2)
-    return report.note(kSection, "no text was predicted, for lack of time: --seconds gives more");
+  if (deadline.left() < needed / 2) return report.left_out(kSection, "how the model predicts text");
   const Reading reading = read_text(checkpoint, ids);
   if (!reading.finite) {
     if (!report.has("not-finite-result"))

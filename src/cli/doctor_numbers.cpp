@@ -40,11 +40,13 @@ const TensorStats* find(std::span<const TensorStats> all, int layer, const char*
   return find(all, fmt::format("text.{}.{}", layer, part));
 }
 
-void measure(TensorStats& stats, int64_t row_step) {
+/// False if time ran out before the tensor's end.
+bool measure(TensorStats& stats, int64_t row_step, const std::function<bool()>& out_of_time) {
   const StoredTensor& tensor = *stats.tensor;
   std::vector<float> row(static_cast<size_t>(tensor.cols));
   double sum = 0;
   for (size_t seen = 0; seen < stats.row_power.size(); seen++) {
+    if (out_of_time()) return false;
     const int64_t number = static_cast<int64_t>(seen) * row_step;
     decode_row(tensor, number, row);
     float power = 0, largest = 0;
@@ -76,6 +78,7 @@ void measure(TensorStats& stats, int64_t row_step) {
   const auto rows = static_cast<double>(stats.row_power.size());
   for (double& power : stats.col_power) power /= rows;
   stats.rms = std::sqrt(sum / rows);
+  return true;
 }
 
 double median(std::vector<double> values) {
@@ -147,7 +150,8 @@ std::vector<double> head_profile(const TensorStats& stats, int head_width) {
 
 }  // namespace
 
-std::vector<TensorStats> measure_tensors(std::span<const StoredTensor> tensors, int64_t row_step, ThreadPool& pool) {
+std::vector<TensorStats> measure_tensors(std::span<const StoredTensor> tensors, int64_t row_step, ThreadPool& pool,
+                                         const std::function<bool()>& out_of_time) {
   std::vector<TensorStats> all;
   for (const StoredTensor& tensor : tensors) {
     TensorStats& stats = all.emplace_back();
@@ -156,8 +160,11 @@ std::vector<TensorStats> measure_tensors(std::span<const StoredTensor> tensors, 
     stats.col_power.resize(static_cast<size_t>(tensor.cols));
   }
   pool.run(static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) measure(all[static_cast<size_t>(i)], row_step);
+    for (int64_t i = begin; i < end; i++)
+      if (TensorStats& stats = all[static_cast<size_t>(i)]; !measure(stats, row_step, out_of_time))
+        stats.tensor = nullptr;
   });
+  std::erase_if(all, [](const TensorStats& stats) { return !stats.tensor; });
   return all;
 }
 

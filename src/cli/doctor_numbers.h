@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,8 +25,11 @@ struct TensorStats {
   std::vector<double> row_power, col_power;  // mean squares, of the rows seen and of all columns
 };
 
-/// Decoded with their scales; every `row_step`-th row is read.
-std::vector<TensorStats> measure_tensors(std::span<const StoredTensor> tensors, int64_t row_step, ThreadPool&);
+/// Decoded with their scales; every `row_step`-th row is read. `out_of_time` is asked before each row, by any thread of
+/// the pool: once it says yes, the tensors that are not measured to their end are left out of the result.
+std::vector<TensorStats> measure_tensors(
+    std::span<const StoredTensor> tensors, int64_t row_step, ThreadPool&,
+    const std::function<bool()>& out_of_time = [] { return false; });
 
 /// Tensors with one and the same fault.
 struct Suspicion {

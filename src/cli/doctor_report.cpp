@@ -7,6 +7,8 @@
 namespace lancet {
 namespace {
 
+constexpr std::string_view kLeftOut = "not looked at, for lack of time: ", kMoreTime = "; --seconds gives more";
+
 /// What only shows that something is wrong, without saying what: named last.
 constexpr std::string_view kSymptoms[] = {"text-is-noise", "not-finite-result"};
 
@@ -33,6 +35,11 @@ void Report::note(std::string_view section, std::string text) {
   findings_.push_back({Outcome::note, std::string(section), "", std::move(text), ""});
 }
 
+void Report::left_out(std::string_view section, std::string_view what) {
+  note(section, fmt::format("{}{}", kLeftOut, what));
+  findings_.back().left_out = true;
+}
+
 void Report::problem(std::string_view section, std::string_view cause, std::string text, std::string advice) {
   findings_.push_back({Outcome::problem, std::string(section), std::string(cause), std::move(text), std::move(advice)});
 }
@@ -55,9 +62,17 @@ const Finding* Report::worst() const {
   return worst;
 }
 
+std::string Report::good_verdict() const {
+  std::string untouched;
+  for (const Finding& finding : findings_)
+    if (finding.left_out) untouched += (untouched.empty() ? "" : "; ") + finding.text.substr(kLeftOut.size());
+  if (untouched.empty()) return "all is right";
+  return fmt::format("nothing is wrong with what was looked at; {}{}{}", kLeftOut, untouched, kMoreTime);
+}
+
 std::string Report::verdict() const {
   const Finding* finding = worst();
-  if (!finding) return "all is right";
+  if (!finding) return good_verdict();
   const int others = problems() - 1;
   return fmt::format("{}{}; {}", finding->text, others > 0 ? fmt::format(" (and {} more)", others) : "",
                      finding->advice);

@@ -83,6 +83,12 @@ void examine_scale_values(const Checkpoint& checkpoint, Report& report) {
                  "run `lancet doctor` on the model");
 }
 
+double numbers_of(std::span<const TensorStats> all) {
+  double sum = 0;
+  for (const TensorStats& stats : all) sum += static_cast<double>(stats.tensor->rows * stats.tensor->cols);
+  return sum;
+}
+
 void examine_layers(std::span<const TensorStats> all, const TextConfig& text, Report& report) {
   if (const auto found = find_transposed(all, text.layers)) report_suspicion(*found, report);
   if (const auto found = find_swapped_keys(all, text)) report_suspicion(*found, report);
@@ -111,13 +117,16 @@ void examine_at_load(const Checkpoint& checkpoint, const Tokenizer& tokenizer, R
   examine_chat(checkpoint.chat_template(), tokenizer, report);
 }
 
-std::vector<TensorStats> examine_weights(const Checkpoint& checkpoint, Report& report) {
+std::vector<TensorStats> examine_weights(const Checkpoint& checkpoint, const Deadline& deadline, Report& report) {
+  const std::span<const StoredTensor> tensors = checkpoint.tensors();
   uint64_t numbers = 0;
-  for (const StoredTensor& tensor : checkpoint.tensors()) numbers += static_cast<uint64_t>(tensor.rows * tensor.cols);
+  for (const StoredTensor& tensor : tensors) numbers += static_cast<uint64_t>(tensor.rows * tensor.cols);
   const auto row_step = static_cast<int64_t>(numbers / kMostNumbers + 1);
   ThreadPool pool(0);
   const int before = report.problems();
-  std::vector<TensorStats> all = measure_tensors(checkpoint.tensors(), row_step, pool);
+  std::vector<TensorStats> all = measure_tensors(tensors, row_step, pool, [&] { return deadline.left() <= 0; });
+  if (all.size() < tensors.size())
+    report.left_out(kSection, fmt::format("{} of {} tensors", tensors.size() - all.size(), tensors.size()));
   const TextConfig& text = checkpoint.config().text;
   report_all(find_damage(all), report);
   report_all(find_wrong_scales(all), report);
@@ -125,9 +134,9 @@ std::vector<TensorStats> examine_weights(const Checkpoint& checkpoint, Report& r
     report_all(find_outliers(all, text.layers), report);
     if (row_dispersion(all) > kTrainedDispersion) examine_layers(all, text, report);
   }
-  if (report.problems() == before)
+  if (report.problems() == before && !all.empty())
     report.good(kSection, fmt::format("{} tensors, {:.4g} numbers: finite, no tensor zero, scales and sizes as usual",
-                                      all.size(), static_cast<double>(numbers)));
+                                      all.size(), numbers_of(all)));
   if (row_step > 1) report.note(kSection, fmt::format("one row in {} was read, for lack of time", row_step));
   return all;
 }

@@ -16,7 +16,7 @@ void examine_config(const Checkpoint&, Report&);
 /// and the chat template.
 void examine_at_load(const Checkpoint&, const Tokenizer&, Report&);
 
-/// All tensors, of which every `row_step`-th row is read. Returns the text model's statistics.
-std::vector<TensorStats> examine_weights(const Checkpoint&, Report&);
+/// All tensors that there is time for; of models with very many numbers a part of the rows. Returns their statistics.
+std::vector<TensorStats> examine_weights(const Checkpoint&, const Deadline&, Report&);
 
 }  // namespace lancet

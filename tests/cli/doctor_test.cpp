@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "cli/doctor_model.h"
 #include "cli/doctor_numbers.h"
+#include "cli/doctor_report.h"
 #include "model/runner.h"
 
 namespace lancet::test {
@@ -40,10 +41,11 @@ class Tensors {
     const auto at = std::ranges::find(tensors_, name, &StoredTensor::name);
     return const_cast<float*>(reinterpret_cast<const float*>(at->bytes.data()))[index];
   }
-  std::vector<TensorStats> measure(int64_t row_step = 1) {
+  /// Time runs out after so many rows.
+  std::vector<TensorStats> measure(int64_t row_step = 1, int64_t most_rows = INT64_MAX) {
     std::ranges::sort(tensors_, {}, &StoredTensor::name);
     ThreadPool pool(1);
-    return measure_tensors(tensors_, row_step, pool);
+    return measure_tensors(tensors_, row_step, pool, [&] { return most_rows-- <= 0; });
   }
 
  private:
@@ -62,6 +64,32 @@ TEST(DoctorNumbers, CountsWhatIsNotFiniteAndSaysWhere) {
   EXPECT_EQ(found[0].cause, "not-finite");
   EXPECT_NE(found[0].detail.find("2 of its numbers"), std::string::npos);
   EXPECT_NE(found[0].detail.find("row 5"), std::string::npos);
+}
+
+TEST(DoctorNumbers, WhatIsNotReadToItsEndInTimeIsLeftOut) {
+  Tensors tensors;
+  for (const char* name : {"text.0.ffn.down", "text.0.ffn.gate", "text.0.ffn.up"}) tensors.add(name, 16, 8);
+  const auto names = [&](int64_t rows) {
+    std::vector<std::string> out;
+    for (const TensorStats& stats : tensors.measure(1, rows)) out.push_back(stats.tensor->name);
+    return out;
+  };
+  EXPECT_EQ(names(48).size(), 3u);
+  EXPECT_EQ(names(47), (std::vector<std::string>{"text.0.ffn.down", "text.0.ffn.gate"}));
+  EXPECT_EQ(names(0).size(), 0u);
+}
+
+TEST(DoctorReport, VerdictSaysWhatWasNotLookedAt) {
+  Report report;
+  report.good("files", "1 file");
+  EXPECT_EQ(report.verdict(), "all is right");
+  report.left_out("weights", "3 of 9 tensors");
+  report.left_out("model", "what the model computes");
+  EXPECT_EQ(report.verdict(),
+            "nothing is wrong with what was looked at; not looked at, for lack of time: 3 of 9 tensors; what the model "
+            "computes; --seconds gives more");
+  report.problem("weights", "all-zero", "it is zero", "get another");
+  EXPECT_EQ(report.verdict(), "it is zero; get another");
 }
 
 TEST(DoctorNumbers, TellsZeroTensorsFromZeroRows) {
