@@ -100,14 +100,14 @@ class Server(ThreadingHTTPServer):
 
 
 class Hub:
-    def __init__(self, certificate=None):
+    def __init__(self, certificate=None, store_certificate=None):
         self.refs = defaultdict(dict)     # repository -> branch or tag -> commit
         self.commits = defaultdict(dict)  # repository -> commit -> name -> File
         self.stored = {}                  # path in the store -> (name, File)
         self.faults = defaultdict(list)
         self.requests = []
         self.token = None
-        self.endpoint, self.store = Server(self, "endpoint", certificate), Server(self, "store")
+        self.endpoint, self.store = Server(self, "endpoint", certificate), Server(self, "store", store_certificate)
         self.url = self.endpoint.url
 
     def close(self):
@@ -267,6 +267,16 @@ def cache(lancet, tmp_path, hub):
 @pytest.fixture
 def files():
     return model_files()
+
+
+def make_certificate(folder, *hosts):
+    """(certificate, key), PEM files: one that signs itself, for these names."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", f"/CN={hosts[0]}", "-addext", names, "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+    return cert, key
 
 
 def model_files(weights=300_000, seed=1):

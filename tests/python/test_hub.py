@@ -323,12 +323,7 @@ def test_a_signed_address_is_not_shown(cache, hub, files):
 def certificate(tmp_path_factory):
     if not shutil.which("openssl"):
         pytest.skip("DID NOT RUN: there is no openssl program to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
-                   check=True, capture_output=True)
-    return cert, key
+    return hub_fixture.make_certificate(tmp_path_factory.mktemp("tls"), "localhost")
 
 
 def test_https_is_not_left_for_http_and_names_are_checked(lancet, tmp_path, files, certificate):
