@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "hub/files.h"
 #include "hub/repository.h"
 #include "hub/settings.h"
 
@@ -17,7 +18,6 @@ namespace lancet {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kRefBytes = 4096;
 constexpr size_t kIndexBytes = 64 << 20;
 
 bool is_name_part(std::string_view part) {
@@ -51,11 +51,9 @@ std::vector<std::string> cached_repositories(const fs::path& cache) {
 
 /// The commit that a reference names, if its snapshot is there.
 std::optional<fs::path> referenced(const fs::path& repository, const fs::path& reference) {
-  const fs::path snapshots = repository / "snapshots", ref = repository / "refs" / reference;
+  const fs::path snapshots = repository / "snapshots";
+  const std::string commit = read_reference(repository / "refs" / reference);
   std::error_code ignored;  // what cannot be looked at is not there
-  if (!fs::is_regular_file(ref, ignored)) return std::nullopt;
-  std::string commit = read_text_file(ref, kRefBytes);
-  while (!commit.empty() && std::isspace(static_cast<unsigned char>(commit.back()))) commit.pop_back();
   if (!is_name_part(commit) || !fs::is_directory(snapshots / commit, ignored)) return std::nullopt;
   return snapshots / commit;
 }

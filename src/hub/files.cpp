@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 
+#include <cctype>
 #include <cerrno>
 #include <system_error>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 
 namespace lancet {
 namespace fs = std::filesystem;
@@ -47,6 +49,15 @@ void write_file_durably(const fs::path& path, std::string_view text) {
   }
   if (rename(unfinished.c_str(), path.c_str()) != 0) fail_io(path, "rename it into place");
   sync_folder(path.parent_path());
+}
+
+std::string read_reference(const fs::path& reference) {
+  constexpr size_t kMostBytes = 4096;
+  std::error_code absent;
+  if (!fs::is_regular_file(reference, absent) || fs::file_size(reference, absent) > kMostBytes) return {};
+  std::string commit = read_text_file(reference, kMostBytes);
+  while (!commit.empty() && std::isspace(static_cast<unsigned char>(commit.back()))) commit.pop_back();
+  return commit;
 }
 
 void link_durably(const fs::path& target, const fs::path& link) {

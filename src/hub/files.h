@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 #include <unistd.h>
@@ -26,6 +27,9 @@ void sync_folder(const std::filesystem::path& folder);
 
 /// A small file written beside its name, synced and renamed into place.
 void write_file_durably(const std::filesystem::path& path, std::string_view text);
+
+/// The commit that a reference of the cache names; empty if there is no such file, or it is too large to be one.
+std::string read_reference(const std::filesystem::path& reference);
 
 /// A symbolic link that replaces whatever has its name, in one step.
 void link_durably(const std::filesystem::path& target, const std::filesystem::path& link);

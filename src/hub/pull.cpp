@@ -14,7 +14,7 @@ namespace lancet {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kInfoBytes = 64 << 20, kRefBytes = 4096;
+constexpr size_t kInfoBytes = 64 << 20;
 constexpr uint64_t kReserve = uint64_t{1} << 30;
 constexpr int kPlans = 3;  // a repository that changes while it is pulled is planned so often
 
@@ -141,9 +141,7 @@ class Pull {
     if (revision != plan.commit) {
       const fs::path ref = fs::path("refs") / revision;
       make_folders_inside(folder_, ref.parent_path());
-      std::error_code absent;
-      if (!fs::is_regular_file(folder_ / ref, absent) || read_text_file(folder_ / ref, kRefBytes) != plan.commit)
-        write_file_durably(folder_ / ref, plan.commit);
+      if (read_reference(folder_ / ref) != plan.commit) write_file_durably(folder_ / ref, plan.commit);
     }
     const fs::path& last = plan.files.back().name;
     return last.extension() == ".gguf" ? folder_ / snapshot / last : folder_ / snapshot;

@@ -102,6 +102,20 @@ def test_what_lancet_fetched_huggingface_hub_does_not_fetch(cache, hub, files):
     assert alone == f"{pulled['path']} []" and hub.requests == []
 
 
+# What is damaged on the disk.
+
+@pytest.mark.parametrize("wrong", [b"", b"\0" * 40, b"../../../etc", b"f" * 40, b"x" * 5000])
+def test_a_damaged_reference_is_not_followed_and_is_mended(cache, hub, files, wrong):
+    commit = hub.add(REPO, files)
+    path = cache.pull(REPO)["path"]
+    reference = cache.repository(REPO) / "refs" / "main"
+    reference.write_bytes(wrong)
+    assert cache.pull(REPO, "--offline")["path"] == path
+    cache.run("list")
+    cache.pull(REPO)
+    assert reference.read_text() == commit
+
+
 # What people see.
 
 def test_a_terminal_gets_a_bar(cache, hub):
