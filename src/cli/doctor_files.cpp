@@ -73,7 +73,7 @@ void examine(const fs::path& path, const Deadline& deadline, Hashing& hashing, R
     } else {
       report.problem(kSection, "hash-differs",
                      fmt::format("{} is not what the hub sent: its content does not have the hash {}", name, hash),
-                     "delete the file and download it again");
+                     "fetch it again with `lancet pull --verify`");
     }
   } catch (const Error& error) {
     report.problem(kSection, "not-a-model", error.message(), "delete the file and download it again");

@@ -24,6 +24,7 @@ class PullCommand : public Command {
     flags.add("--token-file", token_file_,
               "file with a hub token; empty: $HF_TOKEN, else the file that hf login wrote");
     flags.add("--offline", offline_, "look only into the cache, as with HF_HUB_OFFLINE=1");
+    flags.add("--verify", verify_, "compare what is in the cache with the hub's digests; fetch what is damaged again");
     flags.add("--attempts", attempts_, "tries in a row without progress before giving up", 1, 1000);
     flags.add("--stall", stall_s_, "seconds with less than 1 kB/s after which a transfer is begun anew", 1, 3600);
     flags.add("--json", json_, "print one JSON document");
@@ -34,6 +35,9 @@ class PullCommand : public Command {
   int run() override {
     HubSettings settings = hub_settings(token_file_);
     settings.offline = settings.offline || offline_;
+    settings.verify = verify_;
+    if (verify_ && settings.offline)
+      throw Error(Fault::bad_request, "--verify asks the hub for the digests; offline, `lancet doctor` compares");
     settings.attempts = attempts_;
     settings.stall_s = stall_s_;
     const Pulled pulled = pull(settings);
@@ -83,7 +87,7 @@ class PullCommand : public Command {
   }
 
   std::string model_, revision_, token_file_;
-  bool offline_ = false, json_ = false;
+  bool offline_ = false, verify_ = false, json_ = false;
   int attempts_ = HubSettings().attempts, stall_s_ = HubSettings().stall_s;
 };
 

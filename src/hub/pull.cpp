@@ -1,12 +1,14 @@
 #include "hub/pull.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <system_error>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "hub/digest.h"
 #include "hub/download.h"
 #include "hub/files.h"
 
@@ -55,6 +57,8 @@ class Pull {
   Pulled run() {
     for (int plans = 0; plans < kPlans; plans++) {
       Pulled out{.plan = make_plan(), .model = {}};
+      if (http_.settings().verify && plans == 0) set_damaged_aside(out.plan);
+      count_bytes(out.plan);
       watch_.planned(out.plan);
       make_folders_inside(cache_, repository_folder(name_.repo) / fs::path("blobs"));
       require_room(folder_, out.plan.missing_bytes);
@@ -78,12 +82,26 @@ class Pull {
     Budget budget("the hub's list of files");
     const RepositoryInfo info =
         parse_repository_info(body.text(), fmt::format("the hub's answer about {}", what), budget);
-    PullPlan plan{.name = name_, .commit = info.commit, .files = choose_files(name_.repo, info, name_.quant)};
+    return {.name = name_, .commit = info.commit, .files = choose_files(name_.repo, info, name_.quant)};
+  }
+
+  void count_bytes(PullPlan& plan) const {
     for (const RepositoryFile& file : plan.files) {
       plan.total_bytes += file.size;
       plan.missing_bytes += file.size - bytes_present(folder_ / "blobs", file);
     }
-    return plan;
+  }
+
+  /// Disks change bits, and whoever may write to the cache can change files: what is in it is not what it was.
+  void set_damaged_aside(const PullPlan& plan) const {
+    for (const RepositoryFile& file : plan.files) {
+      const fs::path blob = folder_ / "blobs" / file.digest;
+      if (!blob_present(folder_ / "blobs", file)) continue;
+      if (digest_of(MappedFile(blob).bytes(), file.digest.size()) == file.digest) continue;
+      watch_.note(fmt::format("{}: is damaged in the cache; fetching it again", file.name));
+      if (rename(blob.c_str(), fs::path(blob).replace_extension(".corrupt").c_str()) != 0)
+        fail_io(blob, "set it aside");
+    }
   }
 
   /// False if the repository, or the cache, changed meanwhile.

@@ -12,8 +12,9 @@ struct HubSettings {
   std::string token_source;                         // "$HF_TOKEN", a path; without a token: where one was looked for
   std::string ca_file;                              // PEM file of certificates to trust; empty: the system's
   bool offline = false;
-  int attempts = 5;  // in a row without progress, for what may pass: no connection, 5xx, 429, a stalled transfer
-  int stall_s = 30;  // a transfer of less than 1 kB/s for so long is stalled
+  bool verify = false;  // what the cache has already is read and compared with its digest
+  int attempts = 5;     // in a row without progress, for what may pass: no connection, 5xx, 429, a stalled transfer
+  int stall_s = 30;     // a transfer of less than 1 kB/s for so long is stalled
 };
 
 /// The settings of this environment: $HF_ENDPOINT; the token in `token_file`, else $HF_TOKEN, else the file

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from conftest import lines_until_ready
-from hub_fixture import cache, files, hub, model_files, wanted  # noqa: F401 (fixtures)
+from hub_fixture import File, cache, files, hub, model_files, wanted  # noqa: F401 (fixtures)
 
 REPO = "owner/model"
 KILLS = int(os.environ.get("LANCET_KILLS", "5"))
@@ -102,7 +102,50 @@ def test_what_lancet_fetched_huggingface_hub_does_not_fetch(cache, hub, files):
     assert alone == f"{pulled['path']} []" and hub.requests == []
 
 
-# What is damaged on the disk.
+# What is damaged on the disk, truncated or of another model.
+
+def damaged(cache, file, data):
+    """Writes other data under a blob's final name."""
+    blob = cache.blob(REPO, file)
+    blob.write_bytes(data)
+    return blob
+
+
+def expect_mended(cache, hub, commit, files, name, *flags):
+    hub.requests.clear()
+    cache.run("pull", REPO, *flags)
+    assert hub.fetched() == [name]
+    cache.check(REPO, commit, wanted(files))
+
+
+def test_a_cached_file_of_another_size_is_fetched_again(cache, hub, files):
+    commit = hub.add(REPO, files)
+    cache.pull(REPO)
+    for name in ("config.json", "model.safetensors"):
+        right = files[name]
+        for wrong in (b"", right[:-1], right + b"x", right[:len(right) // 2]):
+            blob = damaged(cache, File.of(name, right), wrong)
+            expect_mended(cache, hub, commit, files, name)
+            assert blob.with_suffix(".corrupt").read_bytes() == wrong
+
+
+def test_verify_finds_every_changed_byte_and_another_models_content(cache, hub, files):
+    commit = hub.add(REPO, files)
+    cache.pull(REPO)
+    hub.requests.clear()
+    cache.run("pull", REPO, "--verify")
+    assert hub.fetched() == []
+    for name in ("config.json", "model.safetensors"):
+        right = files[name]
+        places = range(len(right)) if name == "config.json" else (0, len(right) // 2, len(right) - 1)
+        flipped = [right[:at] + bytes([right[at] ^ 0x10]) + right[at + 1:] for at in places]
+        for wrong in [*flipped, model_files(seed=2)[name][::-1]]:
+            blob = damaged(cache, File.of(name, right), wrong)
+            expect_mended(cache, hub, commit, files, name, "--verify")
+            assert blob.with_suffix(".corrupt").read_bytes() == wrong
+    said = cache.run("pull", REPO, "--verify", "--offline", code=1)[1]
+    assert "lancet doctor" in said
+
 
 @pytest.mark.parametrize("wrong", [b"", b"\0" * 40, b"../../../etc", b"f" * 40, b"x" * 5000])
 def test_a_damaged_reference_is_not_followed_and_is_mended(cache, hub, files, wrong):
@@ -114,6 +157,18 @@ def test_a_damaged_reference_is_not_followed_and_is_mended(cache, hub, files, wr
     cache.run("list")
     cache.pull(REPO)
     assert reference.read_text() == commit
+
+
+def test_a_snapshots_link_that_is_not_the_files_is_mended(cache, hub, files):
+    commit = hub.add(REPO, files)
+    cache.pull(REPO)
+    link = cache.repository(REPO) / "snapshots" / commit / "config.json"
+    for put in (lambda: link.symlink_to(cache.blob(REPO, File.of("tokenizer.json", files["tokenizer.json"]))),
+                lambda: link.symlink_to("../../blobs/absent"), lambda: link.write_bytes(b"{}"), lambda: None):
+        link.unlink()
+        put()
+        cache.pull(REPO)
+        cache.check(REPO, commit, wanted(files))
 
 
 # What people see.
