@@ -15,8 +15,6 @@ constexpr int kUnitBytes = 64;
 
 inline int byte_at(const std::byte* at, int64_t i) { return std::to_integer<int>(at[i]); }
 
-inline void or_into(std::byte& to, int bits) { to |= static_cast<std::byte>(bits); }
-
 /// Copies `count` bytes of row r, 4 at a time, to the units from `units` on.
 inline void put_fours(const std::byte* from, int count, int r, std::byte* units) {
   for (int i = 0; i < count; i++) units[i / 4 * kUnitBytes + r * 4 + i % 4] = from[i];
@@ -72,14 +70,23 @@ void pack_row_of_nibbles(const std::byte* block, int64_t b, int r, std::byte* pa
   if (format == Format::q4_1) put_half(block + 2, r, 2 + odd, stretch + 8 * kUnitBytes);
 }
 
-/// The codes of a superblock's 256 columns, as bytes, to nibbles in units.
-inline void put_nibbles(const uint8_t (&codes)[256], int r, std::byte* units) {
-  for (int block = 0; block < 8; block++) {
-    std::byte bytes[16];
-    for (int i = 0; i < 16; i++) {
-      bytes[i] = static_cast<std::byte>((codes[block * 32 + i] & 15) | (codes[block * 32 + 16 + i] & 15) << 4);
-    }
-    put_fours(bytes, 16, r, units + block * 4 * kUnitBytes);
+// K-quants are packed four bytes, which are four columns, at a time.
+
+inline uint32_t word_at(const std::byte* words, int number) {
+  uint32_t word;
+  std::memcpy(&word, words + 4 * number, 4);
+  return word;
+}
+inline void put_word(uint32_t word, int number, int r, std::byte* units) {
+  std::memcpy(units + number * kUnitBytes + r * 4, &word, 4);
+}
+
+/// 32 columns, in the nibbles of 8 words from bit `shift` on, to the 4 units of block `b`.
+inline void put_nibbles(const std::byte* words, int shift, int b, int r, std::byte* units) {
+  constexpr uint32_t kFour = 0x0f0f0f0f;
+  for (int u = 0; u < 4; u++) {
+    const uint32_t low = word_at(words, u) >> shift & kFour, high = word_at(words, 4 + u) >> shift & kFour;
+    put_word(low | high << 4, 4 * b + u, r, units);
   }
 }
 
@@ -89,16 +96,13 @@ void pack_row_of_k(const std::byte* block, int64_t b, int r, std::byte* panel) {
   constexpr bool kFifth = format == Format::q5_k;
   std::byte* to = panel + b * panel_stretch(format).bytes;
   const std::byte* quants = block + (kFifth ? 48 : 16);
-  uint8_t codes[256];
-  for (int c = 0; c < 256; c++) {
-    codes[c] = static_cast<uint8_t>(byte_at(quants, c / 64 * 32 + c % 32) >> (c / 32 % 2 * 4) & 15);
-  }
-  put_nibbles(codes, r, to);
+  for (int j = 0; j < 8; j++) put_nibbles(quants + j / 2 * 32, j % 2 * 4, j, r, to);
   to += 32 * kUnitBytes;
   if (kFifth) {
-    for (int c = 0; c < 256; c++) {
-      const int bit = byte_at(block + 16, c % 32) >> (c / 32) & 1, col = c % 32;
-      or_into(to[c / 32 * kUnitBytes + r * 4 + col % 4], bit << (col / 4));
+    for (int j = 0; j < 8; j++) {
+      uint32_t bits = 0;
+      for (int u = 0; u < 8; u++) bits |= (word_at(block + 16, u) >> j & 0x01010101u) << u;
+      put_word(bits, j, r, to);
     }
     to += 8 * kUnitBytes;
   }
@@ -109,15 +113,14 @@ void pack_row_of_k(const std::byte* block, int64_t b, int r, std::byte* panel) {
 
 inline void pack_row_of_q6_k(const std::byte* block, int64_t b, int r, std::byte* panel) {
   std::byte* to = panel + b * panel_stretch(Format::q6_k).bytes;
-  uint8_t codes[256], upper[256];
-  for (int c = 0; c < 256; c++) {
-    const int half = c / 128, in_half = c % 128;
-    codes[c] = static_cast<uint8_t>(byte_at(block, half * 64 + in_half % 64) >> (in_half / 64 * 4) & 15);
-    upper[c] = static_cast<uint8_t>(byte_at(block + 128, half * 32 + in_half % 32) >> (in_half / 32 * 2) & 3);
-  }
-  put_nibbles(codes, r, to);
+  for (int j = 0; j < 8; j++) put_nibbles(block + j / 4 * 64 + j % 2 * 32, j % 4 / 2 * 4, j, r, to);
   to += 32 * kUnitBytes;
-  for (int c = 0; c < 256; c++) or_into(to[c / 16 * kUnitBytes + r * 4 + c % 4], upper[c] << (c % 16 / 4 * 2));
+  for (int half = 0; half < 16; half++) {  // 16 columns, half of block `half` / 2
+    const std::byte* upper = block + 128 + half / 8 * 32 + half % 2 * 16;
+    uint32_t bits = 0;
+    for (int u = 0; u < 4; u++) bits |= (word_at(upper, u) >> (half / 2 % 4 * 2) & 0x03030303u) << 2 * u;
+    put_word(bits, half, r, to);
+  }
   to += 16 * kUnitBytes;
   put_fours(block + 192, 16, r, to);
   put_half(block + 208, r, 0, to + 4 * kUnitBytes);
