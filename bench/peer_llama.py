@@ -28,6 +28,7 @@ import numpy as np
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "bf16": 30}
 BATCH, REAL_PIECE = 2048, 256
+WARMING = {"pp": 512, "tg": 8}  # tokens, steps
 
 
 def check(ok, what):
@@ -195,10 +196,11 @@ def measure(model, args, spec, flash):
     for repetition in range(args.reps + 1):
         context.truncate(depth) if depth else context.clear()
         before, start = busy_elsewhere(), time.perf_counter()
-        context.prompt(count, start=depth) if kind == "pp" else context.generate(count, depth)
+        tokens = count if repetition else min(count, WARMING[kind])
+        context.prompt(tokens, start=depth) if kind == "pp" else context.generate(tokens, depth)
         took = time.perf_counter() - start
-        context.verify(depth + count - 1)
-        if repetition > 0:  # the first one warms up
+        context.verify(depth + tokens - 1)
+        if repetition > 0:
             runs.append(round(count * sequences / took, 3))
             others.append(max(0, round((busy_elsewhere() - before) / took, 2)))
     context.close()

@@ -21,6 +21,8 @@ namespace lancet {
 namespace {
 namespace json = boost::json;
 
+constexpr int kWarmingTokens = 512, kWarmingSteps = 8;  // of the run before those that count
+
 double seconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
@@ -115,13 +117,15 @@ class Bench : public Command {
       forward.append(sequence, random_ids(loaded, test.depth), false, nothing);
     Runs runs;
     for (int round = 0; round <= repetitions_; round++) {
+      const int warming = test.prompt ? kWarmingTokens : kWarmingSteps;
+      const int tokens = round == 0 ? std::min(warming, test.tokens) : test.tokens;
       const OtherCpu other;
       const double took = seconds([&] {
-        if (test.prompt) return forward.append(0, random_ids(loaded, test.tokens), false, nothing);
-        for (int i = 0; i < test.tokens; i++) forward.append_each(random_ids(loaded, test.batch));
+        if (test.prompt) return forward.append(0, random_ids(loaded, tokens), false, nothing);
+        for (int i = 0; i < tokens; i++) forward.append_each(random_ids(loaded, test.batch));
       });
       forward.rewind(test.depth);
-      if (round == 0) continue;  // the first one warms up
+      if (round == 0) continue;
       runs.tokens_s.push_back(test.counted() / took);
       runs.other_cpu.push_back(other.busy());
     }
