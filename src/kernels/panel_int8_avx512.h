@@ -145,7 +145,8 @@ template <class Read>
 struct Int8Panels {
   static constexpr Format kFormat = Read::kFormat;
   static constexpr int kGroup = 12;  // 12 dot products and 12 sums leave 8 registers
-  static constexpr int panels_together(int tokens) { return tokens <= 2 ? 2 : 1; }
+  // One stream of memory is read faster than two, and the dot products of several blocks overlap anyway.
+  static constexpr int panels_together(int) { return 1; }
   static constexpr int kStretchBytes = panel_stretch(kFormat).bytes;
   template <int T, int P>
   static void run(const PanelGroup& group);
@@ -154,69 +155,57 @@ struct Int8Panels {
 template <class Read>
 template <int T, int P>
 void Int8Panels<Read>::run(const PanelGroup& group) {
+  static_assert(P == 1);
   constexpr int kRunsOfBlock = 8 / Read::kUnits;
   constexpr int kRunBytes = kStretchBytes / Read::kRuns;
-  constexpr int kChains = T * P <= 3 ? 2 : 1;
+  constexpr int kChains = T <= 3 ? 2 : 1;  // few tokens: one chain of dot products would wait for itself
   const std::byte* at = group.panels;
   const std::byte* values = group.values;
   const float *scales = group.scales, *scaled_sums = group.scaled_sums;
   const int32_t* zeros = Read::kZero == Zero::eight        ? group.zero_8
                          : Read::kZero == Zero::thirty_two ? group.zero_32
                                                            : group.zero_128;
-  __m512 totals[P][T];
-#pragma GCC unroll 4
-  for (int p = 0; p < P; p++)
+  __m512 totals[T];
 #pragma GCC unroll 16
-    for (int t = 0; t < T; t++) totals[p][t] = _mm512_setzero_ps();
+  for (int t = 0; t < T; t++) totals[t] = _mm512_setzero_ps();
   for (int stretch = 0; stretch < group.stretches; stretch++, at += kStretchBytes) {
+    Read read(at);
 #pragma GCC unroll 16
     for (int run = 0; run < Read::kRuns; run++) {
-#pragma GCC unroll 4
-      for (int p = 0; p < P; p++) {
-        const std::byte* here = at + p * group.panel_bytes;
-        if (group.prefetch) {
-          for (int line = 0; line < kRunBytes; line += 64) {
-            _mm_prefetch(reinterpret_cast<const char*>(here + prefetch_bytes(kFormat) + run * kRunBytes + line),
-                         _MM_HINT_T0);
-          }
-        }
-        Read read(here);
-        read.load(run);
-        __m512i dots[kChains][T];
+      // A little in every run: a burst would keep the activations waiting.
+      if (group.prefetch) prefetch(at + prefetch_bytes(kFormat) + run * kRunBytes, kRunBytes, group.once);
+      read.load(run);
+      __m512i dots[kChains][T];
 #pragma GCC unroll 16
-        for (int t = 0; t < T; t++) {
-          dots[0][t] = Read::kZero == Zero::none ? _mm512_setzero_si512() : _mm512_set1_epi32(zeros[t]);
-          if (kChains > 1) dots[kChains - 1][t] = _mm512_setzero_si512();
-        }
+      for (int t = 0; t < T; t++) {
+        dots[0][t] = Read::kZero == Zero::none ? _mm512_setzero_si512() : _mm512_set1_epi32(zeros[t]);
+        if (kChains > 1) dots[kChains - 1][t] = _mm512_setzero_si512();
+      }
 #pragma GCC unroll 8
-        for (int k = 0; k < Read::kUnits; k++) {
-          const __m512i codes = read.codes(k);
-#pragma GCC unroll 16
-          for (int t = 0; t < T; t++) {
-            __m512i& dot = dots[k % kChains][t];
-            dot = dot_fours(dot, codes, values + (k * T + t) * 4);
-          }
-        }
-        const __m512 scale = read.scale(run);
-        const __m512 minimum = read.minimum(run);
+      for (int k = 0; k < Read::kUnits; k++) {
+        const __m512i codes = read.codes(k);
 #pragma GCC unroll 16
         for (int t = 0; t < T; t++) {
-          if (kChains > 1) dots[0][t] = _mm512_add_epi32(dots[0][t], dots[kChains - 1][t]);
-          const __m512 both_scales = _mm512_mul_ps(scale, _mm512_set1_ps(scales[t]));
-          totals[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[0][t]), both_scales, totals[p][t]);
-          if (Read::kMinimum) totals[p][t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(scaled_sums[t]), totals[p][t]);
+          __m512i& dot = dots[k % kChains][t];
+          dot = dot_fours(dot, codes, values + (k * T + t) * 4);
         }
+      }
+      const __m512 scale = read.scale(run);
+      const __m512 minimum = read.minimum(run);
+#pragma GCC unroll 16
+      for (int t = 0; t < T; t++) {
+        if (kChains > 1) dots[0][t] = _mm512_add_epi32(dots[0][t], dots[kChains - 1][t]);
+        const __m512 both_scales = _mm512_mul_ps(scale, _mm512_set1_ps(scales[t]));
+        totals[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[0][t]), both_scales, totals[t]);
+        if (Read::kMinimum) totals[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(scaled_sums[t]), totals[t]);
       }
       values += Read::kUnits * T * 4;
       zeros += T;
       if (run % kRunsOfBlock == kRunsOfBlock - 1) scales += T, scaled_sums += T;
     }
   }
-#pragma GCC unroll 4
-  for (int p = 0; p < P; p++)
 #pragma GCC unroll 16
-    for (int t = 0; t < T; t++)
-      _mm512_mask_storeu_ps(group.out + t * group.out_stride + p * 16, row_lanes(group, p), totals[p][t]);
+  for (int t = 0; t < T; t++) _mm512_mask_storeu_ps(group.out + t * group.out_stride, row_lanes(group, 0), totals[t]);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 // Included by avx512_int8.cpp and avx512_float.cpp only.
 #pragma once
 
+#include <immintrin.h>
+
 #include <utility>
 
 #include "kernels/panels.h"
@@ -15,7 +17,18 @@ namespace lancet {
 namespace {
 
 /// How far ahead of the weights to prefetch: a stretch and more. Past the end it does nothing.
-constexpr int prefetch_bytes(Format format) { return panel_stretch(format).bytes < 2048 ? 2048 : 4096; }
+constexpr int prefetch_bytes(Format format) {
+  const int stretch = panel_stretch(format).bytes;
+  return stretch <= 128 ? 2048 : stretch < 2048 ? 4096 : 8192;
+}
+
+/// What is read once leaves the level-2 cache to what is read again.
+inline void prefetch(const std::byte* at, int bytes, bool once) {
+  for (int line = 0; line < bytes; line += 64) {
+    const auto* address = reinterpret_cast<const char*>(at + line);
+    once ? _mm_prefetch(address, _MM_HINT_NTA) : _mm_prefetch(address, _MM_HINT_T0);
+  }
+}
 
 /// Some panels times one group of tokens.
 struct PanelGroup {
@@ -29,6 +42,7 @@ struct PanelGroup {
   int64_t out_stride;
   int64_t rows;   // of the panels; those below 16 P are left
   bool prefetch;  // the weights ahead are not in the cache yet
+  bool once;      // no other group of tokens will read them
 };
 
 /// Lanes of panel `p` that are rows.
@@ -75,6 +89,7 @@ void panel_product(const PanelProduct& job) {
     group.stretches = (x.cols + kStretch.cols - 1) / kStretch.cols;
     group.panel_bytes = int64_t{group.stretches} * kStretch.bytes;
     group.prefetch = g == 0;
+    group.once = group_count(x.tokens, Kernel::kGroup) == 1;
     const int most = Kernel::panels_together(tokens.tokens);
     for (int64_t p = job.panel_begin; p < job.panel_end;) {
       const bool together = job.panel_end - p >= most;
