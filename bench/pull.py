@@ -4,8 +4,9 @@
     bench/pull.py [--lancet build/lancet] [--folder /dev/shm] [--gigabytes 2] [--runs 5] [--peer]
 
 The hub is a process of its own and keeps the file under --folder, as the cache; a tmpfs takes the disk out of the figure, any other
-folder leaves it in. Each run pulls into an empty cache. One JSON line: the median, every run in GB/s, and the processor time of one GB (of the
-client alone). --peer: the same of huggingface_hub (PyPI), which does not verify.
+folder leaves it in. Each run pulls into an empty cache. One JSON line: the median, every run in GB/s, the processor time of one GB (of the
+client alone), and how fast the folder takes as many bytes from one plain writer right before each run. --peer: the same of
+huggingface_hub (PyPI), which does not verify.
 """
 import argparse
 import hashlib
@@ -37,6 +38,19 @@ def make_file(path, size):
             file.write(piece)
             digest.update(piece)
     return digest.hexdigest()
+
+
+def write_rate(path, size):
+    """GB/s of one writer and fsync; what the system must first find memory for is found then."""
+    block, start = bytes(1 << 20), time.perf_counter()
+    with open(path, "wb") as file:
+        for _ in range(0, size, len(block)):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    took = time.perf_counter() - start
+    path.unlink()
+    return size / took / 1e9
 
 
 def serve(path, digest, address):
@@ -93,10 +107,14 @@ def run(command, cache, port):
 
 
 def measure(engine, command, folder, port, args, size):
-    runs = [run(command, folder / "cache", port) for _ in range(args.runs)]
+    writes, runs = [], []
+    for _ in range(args.runs):
+        writes.append(write_rate(folder / "plain", size))
+        runs.append(run(command, folder / "cache", port))
     rates = [size / took / 1e9 for took, _ in runs]
     print(json.dumps({"engine": engine, "gb_s": round(statistics.median(rates), 3), "runs": [round(r, 3) for r in rates],
-                      "cpu_s_per_gb": round(statistics.median(cpu for _, cpu in runs) / size * 1e9, 3)}), flush=True)
+                      "cpu_s_per_gb": round(statistics.median(cpu for _, cpu in runs) / size * 1e9, 3),
+                      "plain_writes_gb_s": [round(rate, 2) for rate in writes]}), flush=True)
 
 
 def main():
