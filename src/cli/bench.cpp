@@ -55,7 +55,8 @@ class Bench : public Command {
     flags.required("--model");
     flags.add("-p,--prompt-tokens", prompt_, "prompt test: so many tokens; 0: none", 0, 1 << 20);
     flags.add("-n,--new-tokens", new_, "generation test: so many tokens; 0: none", 0, 1 << 20);
-    flags.add("-d,--depth", depth_, "tokens in the cache before each test", 0, 1 << 20);
+    flags.add("-d,--depth", depth_,
+              "tokens in the cache before each test, which is filled in pieces that see only themselves", 0, 1 << 20);
     flags.add("-b,--batch", batch_, "sequences that generate together", 1, 256);
     flags.add("--tests", tests_, "these tests instead: ppN, tgN, tgN@DEPTH, tgNbBATCH, separated by commas");
     flags.add("-r,--repetitions", repetitions_, "counted runs of each test", 1, 100);
@@ -114,7 +115,7 @@ class Bench : public Command {
     const auto nothing = [](int, std::span<const float>) {};
     forward.reshape(test.batch, test.room());
     for (int sequence = 0; sequence < test.batch && test.depth > 0; sequence++)
-      forward.append(sequence, random_ids(loaded, test.depth), false, nothing);
+      forward.fill(sequence, random_ids(loaded, test.depth));
     Runs runs;
     for (int round = 0; round <= repetitions_; round++) {
       const int warming = test.prompt ? kWarmingTokens : kWarmingSteps;

@@ -37,19 +37,33 @@ void ForwardRun::reshape(int sequences, int tokens) {
   lengths_.assign(static_cast<size_t>(sequences), 0);
 }
 
-void ForwardRun::add_rows(Batch& batch, int sequence, std::span<const TokenId> tokens) const {
+void ForwardRun::add_rows(Batch& batch, int sequence, std::span<const TokenId> tokens, int origin) const {
   const int start = lengths_[static_cast<size_t>(sequence)], count = static_cast<int>(tokens.size());
-  CHECK(start + count <= tokens_each_);
+  CHECK(start + count <= tokens_each_ && origin % kBlockTokens == 0);
   batch.sequences.push_back({.first_row = batch.rows(),
                              .rows = count,
-                             .context = start + count,
+                             .context = start + count - origin,
                              .first_block = static_cast<int>(batch.blocks.size())});
   const int first_block = sequence * blocks_each_;
-  for (int block = 0; block < blocks_each_; block++) batch.blocks.push_back(first_block + block);
+  for (int block = origin / kBlockTokens; block < blocks_each_; block++) batch.blocks.push_back(first_block + block);
   for (int i = 0; i < count; i++) {
     batch.tokens.push_back(tokens[static_cast<size_t>(i)]);
-    batch.positions.push_back(start + i);
+    batch.positions.push_back(start + i - origin);
     batch.slots.push_back(first_block * kBlockTokens + start + i);
+  }
+}
+
+void ForwardRun::fill(int sequence, std::span<const TokenId> tokens) {
+  static_assert(kChunkRows % kBlockTokens == 0);
+  int& length = lengths_[static_cast<size_t>(sequence)];
+  CHECK(length == 0);
+  while (!tokens.empty()) {
+    const auto piece = tokens.first(std::min<size_t>(kChunkRows, tokens.size()));
+    Batch batch;
+    add_rows(batch, sequence, piece, length);
+    model_.forward(batch);
+    length += static_cast<int>(piece.size());
+    tokens = tokens.subspan(piece.size());
   }
 }
 

@@ -23,13 +23,18 @@ class ForwardRun {
   /// `all_logits`, else for the last. The logits are valid during the call.
   using See = std::function<void(int position, std::span<const float> logits)>;
   void append(int sequence, std::span<const TokenId> tokens, bool all_logits, const See& see);
+  /// Appends to a sequence tokens that see no others than those of their own step: the cache is as full as after
+  /// append(), and what steps cost from there on does not depend on its numbers, but this costs no attention to all
+  /// that is before.
+  void fill(int sequence, std::span<const TokenId> tokens);
   /// Appends one token to each of the first `count` sequences in one step; returns the logits of all, row by row.
   std::span<const float> append_each(std::span<const TokenId> tokens);
   /// Forgets all but the first `tokens` tokens of every sequence.
   void rewind(int tokens);
 
  private:
-  void add_rows(Batch& batch, int sequence, std::span<const TokenId> tokens) const;
+  /// Positions count from the sequence's token `origin`, the first of a block, and nothing before it is seen.
+  void add_rows(Batch& batch, int sequence, std::span<const TokenId> tokens, int origin = 0) const;
 
   Model& model_;
   int tokens_each_ = 0, blocks_each_ = 0, blocks_ = 0;
