@@ -67,11 +67,7 @@ void Bf16Panels<Read>::run(const PanelGroup& group) {
 #pragma GCC unroll 2
     for (int p = 0; p < P; p++) {
       const std::byte* weights = at + p * group.panel_bytes;
-      if (group.prefetch) {
-        for (int line = 0; line < kStretchBytes; line += 64) {
-          _mm_prefetch(reinterpret_cast<const char*>(weights + prefetch_bytes(kFormat) + line), _MM_HINT_T0);
-        }
-      }
+      if (group.prefetch) prefetch(weights + prefetch_bytes(kFormat), kStretchBytes, false);
       __m512i words[kWords];
       read.load(weights, words);
 #pragma GCC unroll 2

@@ -61,11 +61,7 @@ struct FmaPanels {
   static void run(const PanelGroup& group);
   template <int T, int P>
   static void add_stretch(const Read& read, const PanelGroup& group, int stretch, int cols, __m512 (&totals)[P][T]);
-  static void prefetch_stretch(const std::byte* at) {
-    for (int line = 0; line < kStretchBytes; line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(at + prefetch_bytes(kFormat) + line), _MM_HINT_T0);
-    }
-  }
+  static void prefetch_stretch(const std::byte* at) { prefetch(at + prefetch_bytes(kFormat), kStretchBytes, false); }
 
   /// Columns of one panel and one group of tokens: from a decoded slice.
   struct Part {
