@@ -272,15 +272,21 @@ def test_rm_follows_no_link_out_of_the_cache(cache, hub, files, tmp_path):
         cache.run("rm", name, code=1)
 
 
-def test_what_is_being_fetched_is_not_removed(cache, hub, files):
-    hub.add(REPO, files)
+def hold(hub, name):
+    """The next answer with this file waits: (set once it is asked for, to be set to let it go)."""
     reached, release = threading.Event(), threading.Event()
 
     def wait(handler, file):
         reached.set()
         release.wait(30)
         return False
-    hub.faults["model.safetensors"] = [wait]
+    hub.faults[name] = [wait]
+    return reached, release
+
+
+def test_what_is_being_fetched_is_not_removed(cache, hub, files):
+    hub.add(REPO, files)
+    reached, release = hold(hub, "model.safetensors")
     process = cache.start("pull", REPO)
     assert reached.wait(30)
     said = cache.run("rm", REPO, code=1)[1]
@@ -295,13 +301,7 @@ def test_what_is_removed_while_the_rest_is_fetched_is_fetched_again(cache, hub, 
     cache.pull(REPO)
     files["config.json"] = b'{"new": true}'
     new = hub.add(REPO, files)
-    reached, release = threading.Event(), threading.Event()
-
-    def wait(handler, file):
-        reached.set()
-        release.wait(30)
-        return False
-    hub.faults["config.json"] = [wait]
+    reached, release = hold(hub, "config.json")
     process = cache.start("pull", REPO)
     assert reached.wait(30)
     cache.run("rm", f"{REPO}@{old}")
