@@ -8,7 +8,7 @@ run="g++ cmake ninja-build libboost1.81-dev libboost-json1.81-dev libfmt-dev lib
      libcurl4-openssl-dev libedit-dev
      python3 python3-venv ca-certificates curl"
 all="$run libgtest-dev libbenchmark-dev libpcre2-dev clang-16 clang-format-16 clang-tidy-16 llvm-16 ccache git
-     json-schema-test-suite groff-base dpkg-dev libclang-rt-16-dev"
+     json-schema-test-suite groff-base dpkg-dev libclang-rt-16-dev openssl"
 
 case "${1:-all}" in
   run) wanted=$run ;;

@@ -8,7 +8,6 @@ nothing else.
 import json
 import os
 import re
-import shutil
 import socket
 import socketserver
 import subprocess
@@ -123,8 +122,6 @@ def run_page(page, folder, replaced, **variables):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "behind-a-proxy.md"])
 def test_the_commands_of_a_page_work(folder, tiny, page):
-    if page == "service.md" and not shutil.which("openssl"):
-        pytest.skip("DID NOT RUN: there is no openssl program to make a key with")
     hub = hub_fixture.Hub()
     fill(hub, tiny)
     try:
@@ -139,8 +136,6 @@ def test_the_commands_of_a_page_work(folder, tiny, page):
 
 
 def test_the_commands_work_behind_a_proxy(folder, tiny):
-    if not shutil.which("openssl"):
-        pytest.skip("DID NOT RUN: there is no openssl program to make a certificate with")
     certificate = hub_fixture.make_certificate(folder, "huggingface.co", "localhost")
     hub = hub_fixture.Hub(certificate, certificate)
     fill(hub, tiny)

@@ -1,7 +1,6 @@
 """Downloads from a hub that misbehaves: the right bytes under the final name, or a sentence."""
 import os
 import resource
-import shutil
 import subprocess
 import threading
 import time
@@ -321,8 +320,6 @@ def test_a_signed_address_is_not_shown(cache, hub, files):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    if not shutil.which("openssl"):
-        pytest.skip("DID NOT RUN: there is no openssl program to make a certificate with")
     return hub_fixture.make_certificate(tmp_path_factory.mktemp("tls"), "localhost")
 
 
